@@ -1,0 +1,52 @@
+# make book   executes every chapter afresh and renders the book into _build/html
+# make test   runs the unit tests and re-runs every notebook against what it printed
+#
+# Both set up what they need in .venv. Where an environment is active and complete already (conda, Colab):
+#     make book VENV=
+PYTHON ?= python3
+VENV ?= .venv
+
+ifeq ($(strip $(VENV)),)
+  PY := $(PYTHON)
+  READY :=
+else
+  BIN := $(VENV)/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
+  PY := $(BIN)/python
+  READY := $(VENV)/.installed
+endif
+
+.PHONY: book test notebooks train serve data clean
+
+book: data
+	$(PY) book/build.py book
+
+test: data
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+	$(PY) -m pytest --nbval
+
+notebooks: data
+	$(PY) book/build.py notebooks
+
+train: data
+	$(PY) book/train.py
+
+serve: _build/html/index.html
+	@echo "The book is at http://localhost:8000 (Ctrl-C ends it)"
+	$(PYTHON) -m http.server --bind 127.0.0.1 --directory _build/html 8000
+
+_build/html/index.html:
+	$(MAKE) book
+
+data: $(READY)
+	$(PY) -m osrlib.data fetch
+
+$(VENV)/.installed: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "Python 3.10 or newer is needed; this is " + sys.version + ". Name another: make book PYTHON=python3.12")'
+	$(PYTHON) -m venv $(VENV)
+	$(PY) -m pip install --quiet --upgrade pip
+	$(PY) -m pip install --quiet --constraint constraints.txt --editable ".[book,test]"
+	@touch $@
+
+clean:
+	rm -rf _build .venv dist .pytest_cache .ruff_cache

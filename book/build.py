@@ -1,0 +1,235 @@
+"""From chapters to a book: book/chapters/*.md → notebooks → executed → HTML.
+
+    python book/build.py notebooks [NAME …]   refresh the committed notebooks (default: all)
+    python book/build.py book                 execute every chapter afresh under _build and render _build/html
+
+Chapters run in the order of ``_toc.yml``. In their text, ``{glue:text}`name:format` `` stands for a number that the
+chapter glued while it ran; it is filled in here, so that a reader in Colab sees it too. ``{{ cost }}`` stands for the
+time and memory that the chapter took. Prose pages take their numbers from ``book/results/reference.json``.
+"""
+
+import argparse
+import hashlib
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import jupytext
+import nbformat
+import papermill
+import psutil
+import yaml
+
+from osrlib import claims, zoo
+
+ROOT = Path(__file__).parents[1]
+CHAPTERS, NOTEBOOKS = ROOT / "book" / "chapters", ROOT / "notebooks"
+BUILD = ROOT / "_build"
+SITE = BUILD / "site"
+GLUE = re.compile(r"\{glue:text\}`([^`:]+)(?::([^`]+))?`")
+SETUP = """\
+# In Colab, this fetches the book's library. Where the library is installed, it does nothing.
+import importlib.util
+
+if importlib.util.find_spec("osrlib") is None:
+    %pip install --quiet "osrlib @ git+{repository}"
+"""
+
+
+class BuildError(RuntimeError):
+    """Something in a chapter is wrong; the message names the chapter and the place."""
+
+
+def config():
+    """The content of _config.yml."""
+    return yaml.safe_load((ROOT / "_config.yml").read_text())
+
+
+def chapters():
+    """The names of the chapters, in the order of _toc.yml."""
+    toc = yaml.safe_load((ROOT / "_toc.yml").read_text())
+    files = [entry["file"] for part in toc["parts"] for entry in part["chapters"]]
+    return [file.removeprefix("notebooks/") for file in files if file.startswith("notebooks/")]
+
+
+def source_hash(name):
+    """The SHA-256 of a chapter's text source."""
+    return hashlib.sha256((CHAPTERS / f"{name}.md").read_bytes()).hexdigest()
+
+
+def to_notebook(name):
+    """A chapter as a notebook, not yet run: with the cell for Colab behind its title."""
+    notebook = jupytext.read(CHAPTERS / f"{name}.md", fmt="md:myst")
+    setup = nbformat.v4.new_code_cell(SETUP.format(repository=config()["repository"]["url"]).rstrip())
+    setup.metadata["tags"] = ["remove-cell"]
+    notebook.cells.insert(1, setup)
+    for i, cell in enumerate(notebook.cells):
+        cell["id"] = f"cell-{i:03}"
+    notebook.metadata = nbformat.from_dict(
+        {
+            "kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"},
+            "language_info": {"name": "python"},
+            "osrlib": {"source_sha256": source_hash(name)},
+        }
+    )
+    notebook.nbformat, notebook.nbformat_minor = 4, 5
+    return notebook
+
+
+def glued(notebook):
+    """What a notebook glued while it ran: dict name → text."""
+    values = {}
+    for cell in notebook.cells:
+        for output in cell.get("outputs", []):
+            mark = output.get("metadata", {}).get("scrapbook")
+            if mark:
+                values[mark["name"]] = output["data"][f"{claims.PREFIX}text/plain"]
+    return values
+
+
+def fill(text, values, place):
+    """Put the numbers into a text: each glue role becomes its value, formatted."""
+
+    def number(match):
+        name, spec = match.groups()
+        if name not in values:
+            raise BuildError(f"{place}: the text asks for {name!r}, which nothing glued")
+        return format(float(values[name]), spec) if spec else str(values[name])
+
+    return GLUE.sub(number, text)
+
+
+def fill_notebook(notebook, values, cost, place):
+    """Put the numbers into the text cells of a notebook."""
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown":
+            cell.source = fill(cell.source, values, place).replace("{{ cost }}", cost)
+
+
+def execute(name, target):
+    """Run one chapter from its source and write the notebook to ``target``: what it took, as a dict."""
+    raw = BUILD / "run" / f"{name}.ipynb"
+    raw.parent.mkdir(parents=True, exist_ok=True)
+    nbformat.write(to_notebook(name), raw)
+    start, memory = time.perf_counter(), PeakMemory()
+    try:
+        with memory:
+            run = papermill.execute_notebook(
+                raw, raw, kernel_name="python3", cwd=NOTEBOOKS, progress_bar=sys.stderr.isatty()
+            )
+    except papermill.PapermillExecutionError as error:
+        message = re.sub(r"\x1b\[[0-9;]*m", "", "\n".join(error.traceback))
+        raise BuildError(f"{name}, cell {error.cell_index} failed:\n{error.source}\n\n{message}") from None
+    took = {"seconds": round(time.perf_counter() - start, 1), "gibibytes": round(memory.peak / 2**30, 2)}
+    cost = f"{took['seconds']:.0f} seconds and {took['gibibytes']:.1f} GiB on {os.cpu_count()} CPU cores"
+    fill_notebook(run, glued(run), cost, name)
+    run.metadata.pop("papermill", None)
+    run.metadata["osrlib"]["cost"] = cost
+    for cell in run.cells:
+        for key in ("papermill", "execution"):
+            cell.metadata.pop(key, None)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    nbformat.write(run, target)
+    return took
+
+
+class PeakMemory:
+    """The largest resident memory that this process's children had together, in bytes, sampled five times a second."""
+
+    def __enter__(self):
+        self.peak, self._done = 0, threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self._done.set()
+        self._thread.join()
+
+    def _watch(self):
+        while not self._done.wait(0.2):
+            total = 0
+            for process in psutil.Process().children(recursive=True):
+                try:
+                    total += process.memory_info().rss
+                except psutil.Error:  # it ended between the two calls
+                    continue
+            self.peak = max(self.peak, total)
+
+
+def execute_all(names, folder):
+    """Run chapters one after the other, saying how far it is."""
+    os.environ.setdefault("OSRLIB_OFFLINE", "1")
+    for i, name in enumerate(names, 1):
+        print(f"[{i}/{len(names)}] {name} …", end=" ", flush=True)
+        took = execute(name, folder / f"{name}.ipynb")
+        print(f"{took['seconds']:.0f} s, {took['gibibytes']:.1f} GiB", flush=True)
+
+
+def flatten(tree, prefix=""):
+    """A nested dict as one level: {"a": {"b": 1}} → {"a.b": 1}."""
+    flat = {}
+    for key, value in tree.items():
+        flat |= flatten(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+    return flat
+
+
+def build_book():
+    """Execute everything under _build/site and render it into _build/html."""
+    shutil.rmtree(SITE, ignore_errors=True)
+    shutil.rmtree(BUILD / "html", ignore_errors=True)
+    (SITE / "book").mkdir(parents=True)
+    for file in ("_config.yml", "_toc.yml"):
+        shutil.copy(ROOT / file, SITE)
+    shutil.copytree(ROOT / "book" / "_static", SITE / "_static")
+    shutil.copy(ROOT / "book" / "references.bib", SITE / "book")
+    values = flatten(zoo.reference())
+    for page in (ROOT / "book").glob("*.md"):
+        (SITE / "book" / page.name).write_text(fill(page.read_text(), values, page.name))
+    execute_all(chapters(), SITE / "notebooks")
+    command = [
+        sys.executable,
+        "-m",
+        "jupyter_book",
+        "build",
+        SITE,
+        "--path-output",
+        ROOT,
+        "-W",
+        "-n",
+        "--keep-going",
+        "-q",
+    ]
+    if subprocess.run(list(map(str, command)), check=False).returncode:
+        raise BuildError("Jupyter Book found the faults above")
+    print(
+        f"\nThe book is ready: {(BUILD / 'html' / 'index.html').as_uri()}\nmake serve shows it at http://localhost:8000"
+    )
+
+
+def main():
+    """Run the command that was asked for."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("command", choices=["notebooks", "book"])
+    parser.add_argument("names", nargs="*", metavar="NAME", help="chapters to refresh")
+    arguments = parser.parse_args()
+    unknown = set(arguments.names) - set(chapters())
+    if unknown:
+        parser.error(f"no such chapter: {', '.join(sorted(unknown))}; there are {', '.join(chapters())}")
+    try:
+        if arguments.command == "book":
+            build_book()
+        else:
+            execute_all(arguments.names or chapters(), NOTEBOOKS)
+    except BuildError as error:
+        sys.exit(f"\n{error}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,134 @@
+"""One training loop, and the recipes that the book trains with."""
+
+import ctypes
+import sys
+import time
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from tqdm.auto import tqdm
+
+from osrlib import _validate
+from osrlib.models import to_input
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How to train. ``lr`` is the learning rate, or its peak with ``one_cycle`` (Smith & Topin 2019)."""
+
+    epochs: int
+    batch_size: int
+    lr: float
+    one_cycle: bool = False
+    weight_decay: float = 0.0
+
+
+RECIPES = {
+    "report": Recipe(epochs=20, batch_size=1024, lr=5e-4),
+    "fast": Recipe(epochs=5, batch_size=256, lr=4e-3, one_cycle=True, weight_decay=0.01),
+}
+"""``report``: Adam with the report's hyper-parameters. ``fast``: few epochs, small batches, a one-cycle schedule."""
+
+
+class History(list):
+    """One dict an epoch: epoch, seconds, and per loss part and accuracy a ``train_…`` and a ``test_…`` entry.
+
+    The training figures are the running means over the epoch, as the weights change; the test figures are measured
+    after it.
+    """
+
+    def column(self, key):
+        """The values of one entry, over the epochs: float array [epochs]."""
+        return np.array([row[key] for row in self], dtype=float)
+
+
+def _keep_freed_memory():
+    """Have glibc keep the memory of freed tensors instead of giving it back to the kernel after each batch.
+
+    A batch of this size frees and asks for hundreds of megabytes; without this, page faults take half of the time.
+    """
+    if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "mallopt"):
+        m_trim_threshold, m_mmap_max = -1, -4  # names and numbers from glibc's malloc.h
+        libc.mallopt(m_mmap_max, 0)
+        libc.mallopt(m_trim_threshold, 2**31 - 1)
+
+
+def seed_everything(seed):
+    """Seed torch's global generator: weights drawn after this call are the same in each run."""
+    torch.manual_seed(seed)
+
+
+def fit(model, loss, data, recipe, *, seed=0, test=None, progress=True, device=None):
+    """Train a model in place and return its :class:`History`.
+
+    model: maps float [N, 1, 28, 28] to an :class:`osrlib.models.Output`; loss: one of :mod:`osrlib.losses`; data: an
+    :class:`osrlib.data.ImageSet`; recipe: a :class:`Recipe` or the name of one; seed: of the shuffling (the weights are
+    the caller's: see ``zoo.build``); test: an ImageSet to measure after each epoch, never to choose by; device: where
+    to train (default: the model's own).
+    """
+    if isinstance(recipe, str):
+        recipe = RECIPES[_validate.choice(recipe, "recipe", RECIPES)]
+    _keep_freed_memory()
+    device = torch.device(device) if device is not None else next(model.parameters()).device
+    # channels_last is the layout that the CPU's convolution kernels want; the numbers stay the same
+    model.to(device, memory_format=torch.channels_last)
+    images = torch.as_tensor(_validate.images(data.images), device=device)
+    labels = torch.as_tensor(_validate.labels(data.labels, high=9, size=len(images)), device=device)
+    generator = torch.Generator().manual_seed(seed)
+    batches = -(-len(images) // recipe.batch_size)
+    # AdamW without weight decay is Adam
+    optimizer = torch.optim.AdamW(model.parameters(), lr=recipe.lr, weight_decay=recipe.weight_decay)
+    schedule = None
+    if recipe.one_cycle:
+        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, recipe.lr, total_steps=recipe.epochs * batches)
+
+    history = History()
+    with tqdm(total=recipe.epochs * batches, disable=not progress, unit="batch") as bar:
+        for epoch in range(1, recipe.epochs + 1):
+            start, sums = time.perf_counter(), {}
+            model.train()
+            for chosen in torch.randperm(len(images), generator=generator).split(recipe.batch_size):
+                x, y = to_input(images[chosen], device), labels[chosen]
+                output = model(x)
+                parts = loss(output, x, y)
+                optimizer.zero_grad()
+                parts["loss"].backward()
+                optimizer.step()
+                if schedule:
+                    schedule.step()
+                _add(sums, parts, output, y)
+                bar.update()
+            row = {"epoch": epoch} | _means(sums, "train")
+            row["seconds"] = time.perf_counter() - start
+            if test is not None:
+                row |= evaluate(model, loss, test)
+            history.append(row)
+            bar.set_postfix(epoch=epoch, loss=f"{row['train_loss']:.4f}", accuracy=f"{row['train_accuracy']:.2%}")
+    return history
+
+
+@torch.inference_mode()
+def evaluate(model, loss, data, batch_size=1000):
+    """The loss parts and the closed-set accuracy on an ImageSet: a dict with keys ``test_…``."""
+    device, sums = next(model.parameters()).device, {}
+    model.eval()
+    for start in range(0, len(data), batch_size):
+        x = to_input(data.images[start : start + batch_size], device)
+        y = torch.as_tensor(data.labels[start : start + batch_size], device=device)
+        output = model(x)
+        _add(sums, loss(output, x, y), output, y)
+    return _means(sums, "test")
+
+
+def _add(sums, parts, output, y):
+    # sums stay on the device: reading them in each batch would make a GPU wait
+    parts = {name: value.detach() for name, value in parts.items()}
+    parts["accuracy"] = (output.logits.argmax(1) == y).float().mean()
+    for name, value in parts.items():
+        sums[name] = sums.get(name, 0) + value * len(y)
+    sums["count"] = sums.get("count", 0) + len(y)
+
+
+def _means(sums, prefix):
+    return {f"{prefix}_{name}": float(sums[name]) / sums["count"] for name in sums if name != "count"}
