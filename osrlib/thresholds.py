@@ -6,6 +6,7 @@ is larger than the value. Scores are finite numbers [N]; ValueError for anything
 """
 
 import numpy as np
+from scipy.stats import genpareto
 
 from osrlib import _validate
 
@@ -60,6 +61,64 @@ class Quantile(_Threshold):
 
     def __repr__(self):
         return f"Quantile(q={self.q:g})"
+
+
+class Tail(_Threshold):
+    """Extreme-value threshold: refuse where a share ``alpha`` of known images is expected beyond, by a fitted tail.
+
+    Above a high quantile u of the known scores, excesses follow a generalised Pareto distribution G approximately
+    (Pickands 1975; Coles 2001, chapter 4). With ``share`` of the scores above u, the line is
+    u + G⁻¹(1 − alpha / share). What it promises, it promises under that model. alpha: in (0, share]; share: in (0, 0.5].
+    """
+
+    def __init__(self, alpha=0.05, share=0.1):
+        self.share = _validate.number(share, "share", 0, 0.5, open_low=True)
+        self.alpha = _validate.number(alpha, "alpha", 0, self.share, open_low=True)
+
+    def _line(self, scores):
+        start = np.quantile(scores, 1 - self.share)
+        excess = scores[scores > start] - start
+        if len(excess) < 20 or np.ptp(excess) == 0:
+            raise ValueError(f"scores: expected at least 20 different ones in the tail to fit, got {len(excess)}")
+        self.shape, _, self.scale = genpareto.fit(excess, floc=0)
+        return start + genpareto.isf(self.alpha * len(scores) / len(excess), self.shape, scale=self.scale)
+
+    def __repr__(self):
+        return f"Tail(alpha={self.alpha:g}, share={self.share:g})"
+
+
+class Conformal(_Threshold):
+    """Split-conformal threshold: a new known image is refused with probability at most alpha (Vovk et al. 2005).
+
+    The line is the ⌈(n + 1)(1 − alpha)⌉-th smallest of the n scores. The promise holds on average over draws of the
+    calibration images, if those and the new image are exchangeable: calibrate on images that the model was not trained
+    on. alpha: in (0, 1), and at least 1 / (n + 1): fewer images cannot carry the promise.
+    """
+
+    def __init__(self, alpha=0.05):
+        self.alpha = _validate.number(alpha, "alpha", 0, 1, open_low=True)
+
+    def _line(self, scores):
+        self._calibration = np.sort(scores)
+        rank = int(np.ceil((len(scores) + 1) * (1 - self.alpha) - 1e-9))
+        if rank > len(scores):
+            raise ValueError(
+                f"scores: expected at least {int(np.ceil(1 / self.alpha)) - 1} for this alpha, got {len(scores)}"
+            )
+        return self._calibration[rank - 1]
+
+    def p_values(self, scores):
+        """The share of calibration scores, the new one counted among them, that are at least as large: [N] in (0, 1].
+
+        A known image's p-value is at most alpha with probability at most alpha.
+        """
+        _ = self.value
+        below = np.searchsorted(self._calibration, _validate.scores(scores), side="left")
+        n = len(self._calibration)
+        return (n - below + 1) / (n + 1)
+
+    def __repr__(self):
+        return f"Conformal(alpha={self.alpha:g})"
 
 
 def any_of(*refusals):

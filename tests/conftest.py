@@ -1,0 +1,46 @@
+"""What several test modules share."""
+
+import numpy as np
+import pytest
+
+from osrlib import data, zoo
+from osrlib.models import infer
+
+
+@pytest.fixture(scope="session")
+def digits():
+    """500 of MNIST's test digits."""
+    return data.load("mnist").sample(500, seed=1)
+
+
+@pytest.fixture(scope="session")
+def mtae():
+    """The published multi-task autoencoder."""
+    return zoo.load("mtae")
+
+
+@pytest.fixture(scope="session")
+def output(mtae, digits):
+    """What the published model says of the digits."""
+    return infer(mtae, digits.images)
+
+
+WRONG_IMAGES = {
+    "float": np.zeros((3, 28, 28), np.float32),
+    "one image": np.zeros((28, 28), np.uint8),
+    "channels": np.zeros((3, 1, 28, 28), np.uint8),
+    "size": np.zeros((3, 32, 32), np.uint8),
+    "empty": np.zeros((0, 28, 28), np.uint8),
+    "list": [[0]],
+    "nothing": None,
+}
+
+WRONG_SCORES = {
+    "empty": [],
+    "matrix": np.zeros((3, 3)),
+    "text": ["a", "b"],
+    "NaN": [0.1, np.nan],
+    "infinite": [0.1, np.inf],
+    "nothing": None,
+    "ragged": [[1], [1, 2]],
+}

@@ -1,0 +1,156 @@
+"""Worlds: the right bytes, a cache that cannot lie, and one clear word where a world cannot be had."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from osrlib import data
+from tests.conftest import WRONG_IMAGES
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("OSRLIB_DATA", str(tmp_path))
+    monkeypatch.setenv("OSRLIB_OFFLINE", "1")
+    return tmp_path
+
+
+@pytest.mark.parametrize("name", ["letters", "patches", "noise"])
+def test_made_worlds_have_the_same_bytes_everywhere(cache, name):
+    # load() compares with the pinned SHA-256 and raises where a machine makes other bytes
+    world = data.load(name)
+    assert data._digest(world.images, world.labels) == data.WORLDS[name].sha256["test"]
+    assert set(world.labels) == set(range(len(world.classes)))
+
+
+def test_mnist_noise_is_made_from_the_pinned_digits():
+    world, digits = data.load("mnist-noise"), data.load("mnist")
+    assert (world.images >= digits.images).all() and (world.labels == digits.labels).all()
+
+
+def test_mnist_is_the_original():
+    assert len(data.load("mnist", "train")) == 60_000
+    assert list(data.load("mnist").labels[:10]) == [7, 2, 1, 0, 4, 1, 4, 9, 5, 9]
+
+
+def test_letters_are_framed_like_digits():
+    letters = data.load("letters")
+    rows, columns = np.nonzero(letters.images.sum(0))
+    assert rows.min() >= 1 and rows.max() <= 26 and columns.min() >= 1 and columns.max() <= 26
+    position = np.arange(28)
+    mass = letters.images.sum((1, 2))
+    centre = (letters.images.sum(2) @ position) / mass
+    assert np.abs(centre - 14).max() < 1.6
+
+
+@pytest.mark.parametrize("damage", ["truncated", "other pixels", "no archive", "wrong shape"])
+def test_a_damaged_cache_is_not_believed(cache, damage):
+    path = cache / "noise-test.npz"
+    good = data.load("noise")
+    if damage == "truncated":
+        path.write_bytes(path.read_bytes()[:100_000])
+    elif damage == "other pixels":
+        np.savez(path, images=255 - good.images, labels=good.labels)
+    elif damage == "no archive":
+        path.write_text("<html>404</html>")
+    else:
+        np.savez(path, images=good.images[:, :20], labels=good.labels)
+    with pytest.warns(UserWarning, match="damaged"):
+        again = data.load("noise")
+    assert (again.images == good.images).all()
+
+
+def test_an_interrupted_write_leaves_nothing(cache, monkeypatch):
+    def stop(file, **_):
+        file.write(b"half")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(np, "savez", stop)
+    with pytest.raises(KeyboardInterrupt):
+        data.load("noise")
+    assert list(cache.iterdir()) == []
+
+
+def test_the_next_source_is_asked(cache, monkeypatch):
+    monkeypatch.delenv("OSRLIB_OFFLINE")
+    digits = np.zeros((20, 28, 28), np.uint8), np.zeros(20, np.int64)
+
+    def refused(folder):
+        raise ConnectionRefusedError("no answer")
+
+    monkeypatch.setitem(
+        data._SOURCES, "kmnist", [("first", refused), ("second", lambda _: {"train": digits, "test": digits})]
+    )
+    assert len(data.load("kmnist")) == 20
+    assert len(data.load("kmnist", "train")) == 20
+
+
+def test_wrong_bytes_from_a_source_are_refused(cache, monkeypatch):
+    monkeypatch.delenv("OSRLIB_OFFLINE")
+    wrong = np.zeros((20, 28, 28), np.uint8), np.zeros(20, np.int64)
+    monkeypatch.setitem(data._SOURCES, "mnist", [("mirror", lambda _: {"train": wrong, "test": wrong})])
+    with pytest.raises(data.Unavailable, match="SHA-256"):
+        data.load("mnist")
+    assert list(cache.iterdir()) == []
+
+
+def test_without_a_source_the_word_says_how_to_supply_it(cache, capsys):
+    with pytest.raises(data.Unavailable, match=r"(?s)cifar10.*OSRLIB_OFFLINE.*cifar10-test\.npz"):
+        data.load("cifar10")
+    worlds, missing = data.load_all(["cifar10", "noise"])
+    assert list(worlds) == ["noise"] and list(missing) == ["cifar10"]
+    assert "Going on without cifar10" in capsys.readouterr().err
+
+
+def test_a_file_put_there_by_hand_is_used(cache):
+    np.savez(cache / "cifar10-test.npz", images=np.zeros((5, 28, 28), np.uint8), labels=np.arange(5))
+    assert len(data.load("cifar10")) == 5
+
+
+def test_available_says_why(cache):
+    ready = data.available()
+    assert list(ready) == list(data.WORLDS)
+    assert ready["letters"] == (True, "made on demand")
+    assert not ready["cifar10"][0] and "fetch cifar10" in ready["cifar10"][1]
+    assert not ready["mnist-noise"][0]
+
+
+def test_command_line(cache):
+    def run(*arguments):
+        return subprocess.run([sys.executable, "-m", "osrlib.data", *arguments], capture_output=True, text=True)
+
+    shown = run()
+    assert shown.returncode == 0
+    for name, world in data.WORLDS.items():
+        assert name in shown.stdout and world.licence in shown.stdout
+    assert run("fetch", "noise").returncode == 0
+    failed = run("fetch", "cifar10")
+    assert failed.returncode == 1 and "put cifar10-test.npz there" in failed.stdout
+    assert run("fetch", "nonsense").returncode == 2
+
+
+@pytest.mark.parametrize("name, split", [("mnis", "test"), (3, "test"), ("mnist", "validation"), ("noise", "train")])
+def test_unknown_names(name, split):
+    with pytest.raises(ValueError, match="expected one of"):
+        data.load(name, split)
+
+
+@pytest.mark.parametrize("images", WRONG_IMAGES.values(), ids=WRONG_IMAGES.keys())
+def test_an_image_set_refuses_wrong_images(images):
+    with pytest.raises(ValueError, match="expected"):
+        data.ImageSet(images, np.zeros(3, int), "test", data.DIGITS)
+
+
+def test_image_sets():
+    digits = data.load("mnist")
+    assert set(digits.only([3, 5]).labels) == {3, 5}
+    assert (digits.sample(50, seed=4).images == digits.sample(50, seed=4).images).all()
+    for wrong in (0, 10_001, 2.5):
+        with pytest.raises(ValueError, match="whole number"):
+            digits.sample(wrong)
+    with pytest.raises(ValueError, match=r"0\.\.9"):
+        digits.only([12])
+    with pytest.raises(ValueError, match="one an image"):
+        data.ImageSet(digits.images, digits.labels[:-1], "x", data.DIGITS)
