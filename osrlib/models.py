@@ -4,6 +4,8 @@ ReLU stands behind max pooling, not before it: both keep the larger of two numbe
 the ReLU has a quarter of the pixels to visit.
 """
 
+import ctypes
+import sys
 from typing import NamedTuple
 
 import numpy as np
@@ -101,6 +103,17 @@ class MultiTaskAE(nn.Module):
         return Output(self.classifier(code), code, self.decoder(code).squeeze(1))
 
 
+def keep_freed_memory():
+    """Have glibc keep the memory of freed tensors instead of giving it back to the kernel after each batch.
+
+    A batch of this size frees and asks for hundreds of megabytes; without this, page faults take half of the time.
+    """
+    if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "mallopt"):
+        m_trim_threshold, m_mmap_max = -1, -4  # names and numbers from glibc's malloc.h
+        libc.mallopt(m_mmap_max, 0)
+        libc.mallopt(m_trim_threshold, 2**31 - 1)
+
+
 def to_input(images, device="cpu"):
     """uint8 [N, 28, 28] (array or tensor) → float [N, 1, 28, 28] in [0, 1], on the device."""
     return torch.as_tensor(images, device=device).unsqueeze(1).float() / 255
@@ -117,6 +130,7 @@ def infer(model, images, batch_size=1000):
     _validate.images(images)
     if not isinstance(batch_size, int) or batch_size < 1:
         raise ValueError(f"batch_size: expected a whole number ≥ 1, got {batch_size!r}")
+    keep_freed_memory()
     device = next(model.parameters()).device
     training = model.training
     model.eval()

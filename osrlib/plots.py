@@ -77,7 +77,8 @@ def reconstructions(output, titles, level=0.5, ax=None):
 def histograms(worlds, xlabel, threshold=None, bins=60, ax=None):
     """The distribution of a score in each world (dict name → [N]), and a threshold as a dashed line.
 
-    Each curve is scaled to the same area, so that worlds of different size can be compared.
+    bins: their number, or their edges (give edges for whole numbers, which fall unevenly into others). Each curve is
+    scaled to the same area, so that worlds of different size can be compared.
     """
     ax = ax or plt.subplots()[1]
     edges = np.histogram_bin_edges(np.concatenate([_validate.scores(v, k) for k, v in worlds.items()]), bins)
@@ -120,6 +121,7 @@ def confusion(matrix, ax=None):
         annot_kws={"size": 8}, xticklabels=names, yticklabels=names, linewidths=0.5, cbar_kws={"label": "share of row"},
     )  # fmt: skip
     ax.set(xlabel="predicted", ylabel="true")
+    ax.tick_params(axis="y", rotation=0)
     return ax
 
 

@@ -68,7 +68,8 @@ class Tail(_Threshold):
 
     Above a high quantile u of the known scores, excesses follow a generalised Pareto distribution G approximately
     (Pickands 1975; Coles 2001, chapter 4). With ``share`` of the scores above u, the line is
-    u + G⁻¹(1 − alpha / share). What it promises, it promises under that model. alpha: in (0, share]; share: in (0, 0.5].
+    u + G⁻¹(1 − alpha / share). What it promises, it promises under that model.
+    alpha: in (0, share]; share: in (0, 0.5].
     """
 
     def __init__(self, alpha=0.05, share=0.1):

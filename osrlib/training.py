@@ -1,16 +1,14 @@
 """One training loop, and the recipes that the book trains with."""
 
-import ctypes
-import sys
 import time
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from osrlib import _validate
-from osrlib.models import to_input
+from osrlib.models import keep_freed_memory, to_input
 
 
 @dataclass(frozen=True)
@@ -43,17 +41,6 @@ class History(list):
         return np.array([row[key] for row in self], dtype=float)
 
 
-def _keep_freed_memory():
-    """Have glibc keep the memory of freed tensors instead of giving it back to the kernel after each batch.
-
-    A batch of this size frees and asks for hundreds of megabytes; without this, page faults take half of the time.
-    """
-    if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "mallopt"):
-        m_trim_threshold, m_mmap_max = -1, -4  # names and numbers from glibc's malloc.h
-        libc.mallopt(m_mmap_max, 0)
-        libc.mallopt(m_trim_threshold, 2**31 - 1)
-
-
 def seed_everything(seed):
     """Seed torch's global generator: weights drawn after this call are the same in each run."""
     torch.manual_seed(seed)
@@ -69,7 +56,7 @@ def fit(model, loss, data, recipe, *, seed=0, test=None, progress=True, device=N
     """
     if isinstance(recipe, str):
         recipe = RECIPES[_validate.choice(recipe, "recipe", RECIPES)]
-    _keep_freed_memory()
+    keep_freed_memory()
     device = torch.device(device) if device is not None else next(model.parameters()).device
     # channels_last is the layout that the CPU's convolution kernels want; the numbers stay the same
     model.to(device, memory_format=torch.channels_last)

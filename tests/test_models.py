@@ -30,8 +30,8 @@ def test_autoencoder_has_the_reports_layers():
         ("Conv2d", [-1, 16, 28, 28], 160), ("BatchNorm2d", [-1, 16, 28, 28], 32), ("MaxPool2d", [-1, 16, 14, 14], 0),
         ("Conv2d", [-1, 32, 14, 14], 4640), ("BatchNorm2d", [-1, 32, 14, 14], 64), ("MaxPool2d", [-1, 32, 7, 7], 0),
         ("Linear", [-1, 128], 200832), ("Linear", [-1, 1568], 202272), ("ConvTranspose2d", [-1, 16, 7, 7], 4624),
-        ("BatchNorm2d", [-1, 16, 7, 7], 32), ("Upsample", [-1, 16, 14, 14], 0), ("ConvTranspose2d", [-1, 1, 14, 14], 145),
-        ("Upsample", [-1, 1, 28, 28], 0),
+        ("BatchNorm2d", [-1, 16, 7, 7], 32), ("Upsample", [-1, 16, 14, 14], 0),
+        ("ConvTranspose2d", [-1, 1, 14, 14], 145), ("Upsample", [-1, 1, 28, 28], 0),
     ]  # fmt: skip
 
 

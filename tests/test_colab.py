@@ -1,0 +1,122 @@
+"""A chapter as in Colab: an empty folder, an environment with Jupyter, numpy, torch and torchvision, nothing of ours.
+
+torch is gigabytes large, so the new environment borrows the installed packages of that list, and what they depend on,
+by links. pip sees them as installed, just as it does in Colab, and must leave them as they are.
+"""
+
+import os
+import subprocess
+import sys
+from importlib import metadata
+from pathlib import Path
+
+import nbformat
+import pytest
+from packaging.requirements import Requirement
+
+from osrlib import data
+
+ROOT = Path(__file__).parents[1]
+COLAB = ("ipykernel", "nbclient", "nbformat", "jupyter-client", "numpy", "torch", "torchvision", "pip")
+RUN = """\
+import sys
+import nbformat
+from nbclient import NotebookClient
+notebook = nbformat.read("chapter.ipynb", as_version=4)
+NotebookClient(notebook, timeout=900, kernel_name="python3").execute()
+nbformat.write(notebook, "chapter.ipynb")
+"""
+
+
+def closure(names):
+    """The installed distributions of that name, and all that they depend on here."""
+    found, todo = {}, list(names)
+    while todo:
+        name = todo.pop().lower().replace("_", "-")
+        if name in found:
+            continue
+        try:
+            found[name] = metadata.distribution(name)
+        except metadata.PackageNotFoundError:
+            continue
+        for line in found[name].requires or []:
+            requirement = Requirement(line)
+            if requirement.marker is None or requirement.marker.evaluate({"extra": ""}):
+                todo.append(requirement.name)
+    return found
+
+
+def borrow(distributions, site):
+    """Link every top-level file and folder of the distributions into another site-packages."""
+    for distribution in distributions:
+        for file in distribution.files or []:
+            top = Path(file).parts[0]
+            source, target = Path(distribution.locate_file(top)), site / top
+            if top == ".." or target.exists() or not source.exists() or top == "__pycache__":
+                continue
+            if top in ("nvidia", "google", "jupyter"):  # namespaces, which several distributions share
+                target.mkdir()
+                for part in source.iterdir():
+                    (target / part.name).symlink_to(part)
+            else:
+                target.symlink_to(source)
+
+
+def can_install():
+    """Does pip reach a package index from here?"""
+    command = [sys.executable, "-m", "pip", "index", "versions", "hatchling"]
+    return subprocess.run(command, capture_output=True).returncode == 0
+
+
+def test_a_chapter_runs_where_only_colabs_packages_are(tmp_path):
+    if not can_install():
+        assert not os.environ.get("CI"), "CI must run this test, and pip finds no package index"
+        pytest.skip("pip finds no package index")
+    wheels = tmp_path / "wheels"
+    subprocess.run(
+        [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", wheels, ROOT], check=True
+    )
+    (wheel,) = wheels.glob("osrlib-*.whl")
+
+    colab = tmp_path / "colab"
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", colab], check=True)
+    python = colab / ("Scripts" if os.name == "nt" else "bin") / "python"
+    where = "import sysconfig; print(sysconfig.get_path('purelib'))"
+    site = Path(subprocess.run([python, "-c", where], check=True, capture_output=True, text=True).stdout.strip())
+    borrow(closure(COLAB).values(), site)
+    kernel = colab / "share" / "jupyter" / "kernels" / "python3"
+    subprocess.run([python, "-m", "ipykernel", "install", "--prefix", colab], check=True, capture_output=True)
+    assert kernel.exists()
+
+    def run(code):
+        environment = os.environ | {"OSRLIB_DATA": str(data.cache_dir()), "PYTHONPATH": ""}
+        return subprocess.run([python, "-c", code], cwd=empty, env=environment, capture_output=True, text=True)
+
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    assert run("import torch, torchvision, numpy").returncode == 0
+    assert "No module named 'osrlib'" in run("import osrlib").stderr
+
+    chapter = nbformat.read(ROOT / "notebooks" / "01-closed-world.ipynb", as_version=4)
+    first = next(cell for cell in chapter.cells if cell.cell_type == "code")
+    address = first.source.split('"')[-2]
+    assert address.startswith("osrlib @ git+https://")
+    first.source = first.source.replace(address, str(wheel))
+    nbformat.write(chapter, empty / "chapter.ipynb")
+    ran = run(RUN)
+    assert ran.returncode == 0, ran.stderr[-3000:]
+
+    code = "import osrlib, torch; print(osrlib.__file__); print(torch.__version__); print(torch.__file__)"
+    library, version, file = run(code).stdout.splitlines()
+    assert Path(library).is_relative_to(site)
+    assert version == metadata.version("torch") or version.startswith(metadata.version("torch"))
+    assert (site / "torch").is_symlink() and Path(file).is_relative_to(site)
+    done = nbformat.read(empty / "chapter.ipynb", as_version=4)
+    printed = "".join(output.get("text", "") for cell in done.cells for output in cell.get("outputs", []))
+    assert printed.count(": yes") >= 4
+
+
+def test_the_first_cell_does_nothing_at_home():
+    chapter = nbformat.read(ROOT / "notebooks" / "01-closed-world.ipynb", as_version=4)
+    first = next(cell for cell in chapter.cells if cell.cell_type == "code")
+    assert "find_spec" in first.source and first.outputs == []

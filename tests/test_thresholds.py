@@ -1,0 +1,106 @@
+"""Thresholds: where the line lies, what it promises, and how refusals are joined."""
+
+import numpy as np
+import pytest
+from scipy.stats import genpareto
+
+from osrlib import thresholds
+from tests.conftest import WRONG_SCORES
+
+EVERY = [thresholds.MeanStd(2), thresholds.Quantile(0.9), thresholds.Tail(0.05), thresholds.Conformal(0.1)]
+
+
+def test_mean_std_by_hand():
+    line = thresholds.MeanStd(2).fit([1, 3])
+    assert line.value == 4 and line.reject([3.9, 4.0, 4.1]).tolist() == [False, False, True]
+
+
+def test_quantile_refuses_at_most_its_share():
+    for n in (1, 7, 100, 101):
+        values = np.random.default_rng(n).normal(size=n)
+        for q in (0, 0.1, 0.5, 0.95, 1):
+            line = thresholds.Quantile(q).fit(values)
+            assert line.value in values and line.reject(values).mean() <= 1 - q + 1e-12
+
+
+def test_conformal_takes_the_right_rank():
+    assert thresholds.Conformal(0.1).fit(np.arange(1, 100)).value == 90
+    assert thresholds.Conformal(0.5).fit([5.0]).value == 5
+    with pytest.raises(ValueError, match="at least 9"):
+        thresholds.Conformal(0.1).fit(np.arange(8))
+    thresholds.Conformal(0.1).fit(np.arange(9))
+
+
+def test_conformal_keeps_its_promise_for_any_distribution():
+    random = np.random.default_rng(0)
+    for draw in (random.normal, random.standard_cauchy, random.exponential):
+        refused = [thresholds.Conformal(0.1).fit(draw(size=40)).reject(draw(size=200)).mean() for _ in range(400)]
+        assert 0.085 < np.mean(refused) <= 0.107
+
+
+def test_p_values_agree_with_the_line():
+    values = np.random.default_rng(0).normal(size=199)
+    new = np.random.default_rng(1).normal(size=500)
+    line = thresholds.Conformal(0.05).fit(values)
+    p = line.p_values(new)
+    assert p.min() > 0 and p.max() <= 1
+    assert ((p <= 0.05) == line.reject(new)).all()
+    by_hand = [((values >= one).sum() + 1) / 200 for one in new]
+    np.testing.assert_allclose(p, by_hand)
+
+
+def test_tail_finds_a_known_tail():
+    sample = genpareto.rvs(0.2, scale=2.0, size=50_000, random_state=0)
+    line = thresholds.Tail(0.001, share=0.1).fit(sample)
+    truth = genpareto.isf(0.001, 0.2, scale=2.0)
+    assert line.value == pytest.approx(truth, rel=0.05)
+    assert line.shape == pytest.approx(0.2, abs=0.05)
+
+
+@pytest.mark.parametrize("line", EVERY, ids=repr)
+def test_every_threshold(line):
+    values = np.random.default_rng(0).exponential(size=2000)
+    fresh = type(line)()
+    with pytest.raises(ValueError, match="expected fit"):
+        fresh.reject(values)
+    assert line.fit(values) is line
+    assert (line.reject(values) == (values > line.value)).all()
+    assert type(line).__name__ in repr(line)
+    # a line follows its scores: shift and scale them, and the same images are refused
+    again = type(line)(*[getattr(line, name) for name in ("k", "q", "alpha") if hasattr(line, name)])
+    assert (again.fit(3 * values + 7).reject(3 * values + 7) == line.reject(values)).mean() > 0.999
+
+
+@pytest.mark.parametrize("wrong", WRONG_SCORES.values(), ids=WRONG_SCORES.keys())
+@pytest.mark.parametrize("line", EVERY, ids=repr)
+def test_wrong_scores(line, wrong):
+    with pytest.raises(ValueError, match="expected"):
+        line.fit(wrong)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: thresholds.MeanStd(np.nan), lambda: thresholds.MeanStd("2"), lambda: thresholds.Quantile(1.1),
+        lambda: thresholds.Quantile(-0.1), lambda: thresholds.Conformal(0), lambda: thresholds.Conformal(1.5),
+        lambda: thresholds.Tail(0.2, 0.1), lambda: thresholds.Tail(0.05, 0.9), lambda: thresholds.Tail(0),
+    ],
+)  # fmt: skip
+def test_wrong_settings(make):
+    with pytest.raises(ValueError, match="expected"):
+        make()
+
+
+def test_a_tail_needs_something_to_fit():
+    for wrong in (np.arange(50), np.r_[np.zeros(900), np.ones(100)]):
+        with pytest.raises(ValueError, match="at least 20"):
+            thresholds.Tail(0.05).fit(wrong)
+
+
+def test_any_of():
+    a, b = np.array([True, False, False]), np.array([False, False, True])
+    assert thresholds.any_of(a, b).tolist() == [True, False, True]
+    assert thresholds.any_of(a).tolist() == a.tolist()
+    for wrong in ((), (a, b[:2]), ([0, 1],), (np.zeros((2, 2), bool),)):
+        with pytest.raises(ValueError, match="expected"):
+            thresholds.any_of(*wrong)
