@@ -7,6 +7,8 @@ import os
 
 import pytest
 
+from osrlib import data
+
 NOT_COMPARED = (
     "stderr",  # progress bars and words on missing worlds
     "text/html",  # tables: their numbers differ in the last digits; the verdicts are compared
@@ -15,7 +17,9 @@ NOT_COMPARED = (
 
 
 def pytest_configure(config):
-    # the chapters read the cache that was filled before the tests, and do not ask the network again and again
+    # fill the cache once; from then on no chapter asks the network again for a world that could not be had
+    if not (data.cache_dir() / "mnist-test.npz").exists():
+        data.load_all(["mnist", "fashion", "cifar10"])
     os.environ.setdefault("OSRLIB_OFFLINE", "1")
     if hasattr(config.option, "nbval_current_env") and not config.option.nbval_kernel_name:
         config.option.nbval_current_env = True

@@ -29,6 +29,7 @@ TEASER = {"mnist": (0, 61), "letters": (2600,), "patches": (8,), "fashion": (0, 
 RESULTS = ROOT / "book" / "results" / "reference.json"
 SEEDS = (0, 1, 2)
 SWEEP_SEEDS = (0, 1)
+SEEDS_OF = {"mtae": SEEDS, "baseline": (0, 1), "cnn": (0,), "max-pool": (0,)}  # seeds of the slow ones cost most
 UNKNOWN_WORLDS = ("fashion", "cifar10")
 MEAN, STD = 0.1307, 0.3081  # of MNIST's training pixels, as tutorials standardise them
 
@@ -73,12 +74,13 @@ def units():
 
     yield published("mtae", 0)
     yield published("cnn", 0)
-    for seed in SEEDS:
-        yield published("baseline", seed)
+    yield published("baseline", 0)
     yield "max-pool-0", partial(models.BaselineCNN, "max"), losses.classification_loss, report, 0
     for seed in SEEDS[1:]:
         yield published("mtae", seed)
     yield "standardised-0", Standardised, standardised_loss, report, 0
+    for seed in SEEDS_OF["baseline"][1:]:
+        yield published("baseline", seed)
     for seed in SWEEP_SEEDS:
         for weight, loss in LOSS_WEIGHTS.items():
             yield f"weight-{weight}-{seed}", models.MultiTaskAE, loss, fast, seed
@@ -127,6 +129,7 @@ def training_record(name, recipe, seeds):
         "parameters": models.count_parameters(runs[0][0]),
         "recipe": asdict(recipe),
         "seeds": list(seeds),
+        "published_seed": 0,
         "train_seconds": [sum(row["seconds"] for row in history) for _, history in runs],
         "closed_accuracy": accuracies,
         "closed_accuracy_mean": float(np.mean(accuracies)),
@@ -233,8 +236,8 @@ def measure():
     }
     return {
         "provenance": provenance(),
-        "models": {name: training_record(name, spec.recipe, SEEDS) for name, spec in zoo.MODELS.items()}
-        | {"max-pool": training_record("max-pool", training.RECIPES["report"], (0,))},
+        "models": {name: training_record(name, spec.recipe, SEEDS_OF[name]) for name, spec in zoo.MODELS.items()}
+        | {"max-pool": training_record("max-pool", training.RECIPES["report"], SEEDS_OF["max-pool"])},
         "seeds_count": len(SEEDS),
         "report_rule": rules[0]
         | {"missing": [name for name in UNKNOWN_WORLDS if name not in sets]}
