@@ -5,6 +5,8 @@
 #     make book VENV=
 PYTHON ?= python3
 VENV ?= .venv
+# the exact versions that CI runs have no wheels for Python 3.14 and newer
+CONSTRAINTS ?= $(shell $(PYTHON) -c 'import sys; print("constraints.txt" if sys.version_info < (3, 14) else "/dev/null")')
 
 ifeq ($(strip $(VENV)),)
   PY := $(PYTHON)
@@ -43,10 +45,11 @@ data: $(READY)
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "Python 3.10 or newer is needed; this is " + sys.version + ". Name another: make book PYTHON=python3.12")'
+	@$(PYTHON) -c 'import ensurepip' || { echo "Python cannot make an environment. On Debian and Ubuntu: apt install python3-venv"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(PY) -m pip install --quiet --upgrade pip
-	$(PY) -m pip install --quiet --constraint constraints.txt --editable ".[book,test]"
+	$(PY) -m pip install --quiet --constraint $(CONSTRAINTS) --editable ".[book,test]"
 	@touch $@
 
 clean:
-	rm -rf _build .venv dist .pytest_cache .ruff_cache
+	rm -rf _build $(VENV) dist .pytest_cache .ruff_cache

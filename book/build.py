@@ -24,6 +24,7 @@ import nbformat
 import papermill
 import psutil
 import yaml
+from nbclient.exceptions import DeadKernelError
 
 from osrlib import claims, data, zoo
 
@@ -32,6 +33,7 @@ CHAPTERS, NOTEBOOKS = ROOT / "book" / "chapters", ROOT / "notebooks"
 BUILD = ROOT / "_build"
 SITE = BUILD / "site"
 GLUE = re.compile(r"\{glue:text\}`([^`:]+)(?::([^`]+))?`")
+JUPYTER_BOOK = [sys.executable, "-c", "from jupyter_book.cli.main import main; main()"]
 SETUP = """\
 # In Colab, this fetches the book's library. Where the library is installed, it does nothing.
 import importlib.util
@@ -47,12 +49,12 @@ class BuildError(RuntimeError):
 
 def config():
     """The content of _config.yml."""
-    return yaml.safe_load((ROOT / "_config.yml").read_text())
+    return yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))
 
 
 def chapters():
     """The names of the chapters, in the order of _toc.yml."""
-    toc = yaml.safe_load((ROOT / "_toc.yml").read_text())
+    toc = yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8"))
     files = [entry["file"] for part in toc["parts"] for entry in part["chapters"]]
     return [file.removeprefix("notebooks/") for file in files if file.startswith("notebooks/")]
 
@@ -103,6 +105,8 @@ def fill(text, values, place, stand_ins=None):
         source, mark = (values, "") if name in values else (stand_ins or {}, " (reference run)")
         if name not in source:
             raise BuildError(f"{place}: the text asks for {name!r}, which nothing glued")
+        if source[name] == "nan":
+            raise BuildError(f"{place}: {name!r} is not a number")
         return (format(float(source[name]), spec) if spec else str(source[name])) + mark
 
     return GLUE.sub(number, text)
@@ -134,7 +138,10 @@ def execute(name, target):
             )
     except papermill.PapermillExecutionError as error:
         message = re.sub(r"\x1b\[[0-9;]*m", "", "\n".join(error.traceback))
-        raise BuildError(f"{name}, cell {error.cell_index} failed:\n{error.source}\n\n{message}") from None
+        place = f"{name}, cell {error.cell_index} (In [{error.exec_count}])"
+        raise BuildError(f"{place} failed:\n{error.source}\n\n{message}") from None
+    except DeadKernelError as error:
+        raise BuildError(f"{name}: the kernel died, most likely for lack of memory ({error})") from None
     took = {"seconds": round(time.perf_counter() - start, 1), "gibibytes": round(memory.peak / 2**30, 2)}
     cost = f"{took['seconds']:.0f} seconds and {took['gibibytes']:.1f} GiB on {os.cpu_count()} CPU cores"
     # where a world is missing, the committed notebook still knows what the reference run measured
@@ -178,7 +185,13 @@ class PeakMemory:
 
 def execute_all(names, folder):
     """Run chapters one after the other, saying how far it is."""
+    try:
+        data.load("mnist")
+    except data.Unavailable as error:
+        raise BuildError(f"The book cannot do without MNIST. {error}") from None
+    # no chapter asks the network again for a world that could not be had; kernels run in another folder than this
     os.environ.setdefault("OSRLIB_OFFLINE", "1")
+    os.environ["OSRLIB_DATA"] = str(data.cache_dir().resolve())
     for i, name in enumerate(names, 1):
         print(f"[{i}/{len(names)}] {name} …", end=" ", flush=True)
         took = execute(name, folder / f"{name}.ipynb")
@@ -196,7 +209,6 @@ def flatten(tree, prefix=""):
 def build_book():
     """Execute everything under _build/site and render it into _build/html."""
     shutil.rmtree(SITE, ignore_errors=True)
-    shutil.rmtree(BUILD / "html", ignore_errors=True)
     (SITE / "book").mkdir(parents=True)
     for file in ("_config.yml", "_toc.yml"):
         shutil.copy(ROOT / file, SITE)
@@ -204,12 +216,12 @@ def build_book():
     shutil.copy(ROOT / "book" / "references.bib", SITE / "book")
     values = flatten(zoo.reference())
     for page in (ROOT / "book").glob("*.md"):
-        (SITE / "book" / page.name).write_text(fill(page.read_text(), values, page.name))
+        (SITE / "book" / page.name).write_text(
+            fill(page.read_text(encoding="utf-8"), values, page.name), encoding="utf-8"
+        )
     execute_all(chapters(), SITE / "notebooks")
     command = [
-        sys.executable,
-        "-m",
-        "jupyter_book",
+        *JUPYTER_BOOK,
         "build",
         SITE,
         "--path-output",
@@ -219,6 +231,7 @@ def build_book():
         "--keep-going",
         "-q",
     ]
+    shutil.rmtree(BUILD / "html", ignore_errors=True)
     if subprocess.run(list(map(str, command)), check=False).returncode:
         raise BuildError("Jupyter Book found the faults above")
     print(
@@ -238,6 +251,8 @@ def main():
     try:
         if arguments.command == "book":
             build_book()
+        elif missing_worlds():
+            raise BuildError(f"Without {' and '.join(missing_worlds())} the committed notebooks would lose figures")
         else:
             execute_all(arguments.names or chapters(), NOTEBOOKS)
     except BuildError as error:

@@ -12,6 +12,7 @@ import json
 import os
 import platform
 import shutil
+import sys
 from dataclasses import asdict, replace
 from functools import partial
 from importlib.metadata import version
@@ -68,19 +69,19 @@ def units():
     """Every training of the run, the most needed first: (name of the unit, model, loss, recipe, seed)."""
     report, fast = training.RECIPES["report"], replace(training.RECIPES["fast"], epochs=3)
 
-    def published(name, seed):
+    def model(name, seed):
         spec = zoo.MODELS[name]
         return f"{name}-{seed}", spec.build, spec.loss, spec.recipe, seed
 
-    yield published("mtae", 0)
-    yield published("cnn", 0)
-    yield published("baseline", 0)
+    yield model("mtae", 0)
+    yield model("cnn", 0)
+    yield model("baseline", 0)
     yield "max-pool-0", partial(models.BaselineCNN, "max"), losses.classification_loss, report, 0
     for seed in SEEDS[1:]:
-        yield published("mtae", seed)
+        yield model("mtae", seed)
     yield "standardised-0", Standardised, standardised_loss, report, 0
     for seed in SEEDS_OF["baseline"][1:]:
-        yield published("baseline", seed)
+        yield model("baseline", seed)
     for seed in SWEEP_SEEDS:
         for weight, loss in LOSS_WEIGHTS.items():
             yield f"weight-{weight}-{seed}", models.MultiTaskAE, loss, fast, seed
@@ -105,7 +106,7 @@ def train_units():
         print(f"{name}: accuracy {row['test_accuracy']:.2%}, {sum(h['seconds'] for h in history):.0f} s", flush=True)
 
 
-def published(name, seed=0):
+def trained(name, seed=0):
     """The model of a unit, with its weights, and its history."""
     _, build, *_ = next(unit for unit in units() if unit[0] == f"{name}-{seed}")
     model = build()
@@ -123,7 +124,7 @@ def spread(rows, keys):
 
 def training_record(name, recipe, seeds):
     """How a model was trained and how good it became, per seed."""
-    runs = [published(name, seed) for seed in seeds]
+    runs = [trained(name, seed) for seed in seeds]
     accuracies = [history[-1]["test_accuracy"] for _, history in runs]
     return {
         "parameters": models.count_parameters(runs[0][0]),
@@ -182,7 +183,7 @@ def loss_weight_rows(worlds):
     for weight in LOSS_WEIGHTS:
         runs = []
         for seed in SWEEP_SEEDS:
-            model, history = published(f"weight-{weight}", seed)
+            model, history = trained(f"weight-{weight}", seed)
             values = {name: scores.norm(models.infer(model, images)) for name, images in worlds.items()}
             digits = values.pop("mnist")
             runs.append(
@@ -199,7 +200,8 @@ def provenance():
     processor = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), "")
     names = ("torch", "torchvision", "numpy", "scikit-learn", "scikit-image", "safetensors")
     return {
-        "command": "make train",
+        "command": " ".join(["python", *sys.argv]),
+        "data": {name: data.digest(name) for name in ("mnist", *UNKNOWN_WORLDS)},
         "date": datetime.date.today().isoformat(),
         "machine": f"{platform.system()} {platform.machine()}, {processor or platform.processor()}, "
         f"{os.cpu_count()} cores",
@@ -216,14 +218,14 @@ def measure():
 
     rules = []
     for seed in SEEDS:
-        said = outputs(published("mtae", seed)[0])
+        said = outputs(trained("mtae", seed)[0])
         rules.append({"seed": seed} | rule_row(said))
         if seed == 0:
             nuclear_row = rule_row(said, nuclear)
     # back to pixels in [0, 1]; a standardised pixel of 1.0 is then MEAN + STD
     said = {
         name: output._replace(reconstruction=output.reconstruction * STD + MEAN)
-        for name, output in outputs(published("standardised")[0]).items()
+        for name, output in outputs(trained("standardised")[0]).items()
     }
     readings = {
         "L2": rules[0],
@@ -240,7 +242,6 @@ def measure():
         | {"max-pool": training_record("max-pool", training.RECIPES["report"], SEEDS_OF["max-pool"])},
         "seeds_count": len(SEEDS),
         "report_rule": rules[0]
-        | {"missing": [name for name in UNKNOWN_WORLDS if name not in sets]}
         | {"seeds": [{key: row[key] for key in ("seed", *numbers)} | row["worlds"] for row in rules]}
         | spread([row | row["worlds"] for row in rules], (*numbers, *rules[0]["worlds"])),
         "readings": {name: {key: row[key] for key in numbers} | row["worlds"] for name, row in readings.items()},
@@ -250,7 +251,7 @@ def measure():
 
 def draw_teaser():
     """The picture on the first page: what the model makes of a digit and of three unknown images."""
-    model, _ = published("mtae")
+    model, _ = trained("mtae")
     rule = detector.OpenSetClassifier(model, [scores.norm, scores.diff], [thresholds.MeanStd(), thresholds.MeanStd()])
     rule.fit(data.load("mnist", "train").images)
     worlds, _ = data.load_all(["mnist", "letters", "patches", "fashion", "cifar10"])
@@ -280,9 +281,12 @@ def main():
     parser.add_argument("--resume", action="store_true", help="go on where an interrupted run stopped")
     if not parser.parse_args().resume:
         shutil.rmtree(UNITS, ignore_errors=True)
+    _, missing = data.load_all(UNKNOWN_WORLDS)
+    if missing:
+        sys.exit("The reference run needs every world of the report; see above for what is missing.")
     train_units()
-    RESULTS.write_text(json.dumps(rounded(measure()), indent=1, ensure_ascii=False) + "\n")
-    zoo.save({name: published(name)[0] for name in zoo.MODELS})
+    RESULTS.write_text(json.dumps(rounded(measure()), indent=1) + "\n", encoding="utf-8")
+    zoo.save({name: trained(name)[0] for name in zoo.MODELS})
     draw_teaser()
     shutil.rmtree(UNITS)
     print(f"Wrote {RESULTS.relative_to(ROOT)} and {zoo.WEIGHTS.relative_to(ROOT)}")

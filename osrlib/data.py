@@ -12,6 +12,8 @@ The cache is ``$OSRLIB_DATA``, or ``~/.cache/osrlib``. With ``OSRLIB_OFFLINE=1``
 import contextlib
 import gzip
 import hashlib
+import io
+import logging
 import os
 import shutil
 import socket
@@ -21,7 +23,6 @@ import sys
 import tarfile
 import tempfile
 import warnings
-import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -49,7 +50,8 @@ class ImageSet:
 
     def __post_init__(self):
         _validate.images(self.images)
-        _validate.labels(self.labels, high=len(self.classes) - 1, size=len(self.images))
+        labels = _validate.labels(self.labels, high=len(self.classes) - 1, size=len(self.images))
+        object.__setattr__(self, "labels", labels)
 
     def __len__(self):
         return len(self.images)
@@ -60,7 +62,7 @@ class ImageSet:
 
     def sample(self, size, seed=0):
         """``size`` images drawn without replacement, in the order drawn."""
-        if not isinstance(size, int) or not 1 <= size <= len(self):
+        if not isinstance(size, int | np.integer) or isinstance(size, bool) or not 1 <= size <= len(self):
             raise ValueError(f"size: expected a whole number in 1..{len(self)}, got {size!r}")
         return self[np.random.default_rng(seed).permutation(len(self))[:size]]
 
@@ -123,7 +125,7 @@ WORLDS = {
     "letters": World(
         "Letters of 20 typefaces, five slants each", "development", LETTERS, "5,200",
         "made from the fonts that matplotlib ships", "fonts: DejaVu, STIX and BaKoMa licences",
-        sha256={"test": "dd9ca38391dff45c8221bc3f77c59c53e1c1a1b439afcb8b07cb212fa27591e2",
+        sha256={"test": "3fafa7b6c80c5d06a2e43719f57e0f0e68faf74ed83052f1c31f3af71890a812",
         },
     ),
     "patches": World(
@@ -182,6 +184,12 @@ def load_all(names):
     return worlds, missing
 
 
+def digest(name, split="test"):
+    """The SHA-256 of a world's pixels and labels, as a hex string: which bytes a result was measured on."""
+    world = load(name, split)
+    return _digest(world.images, world.labels)
+
+
 def available():
     """Dict name → (can be had without asking the network?, why, or why not)."""
     answer = {}
@@ -207,17 +215,22 @@ def _digest(images, labels):
 
 
 def _read(path, world, split):
-    """The arrays of a cached split, or None. A damaged file is removed: it will be fetched or made again."""
-    if not path.exists():
-        return None
+    """The arrays of a cached split, or None. A damaged file is set aside: it will be fetched or made again."""
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        return None
+    except OSError as error:  # not damage: the file may be good
+        raise Unavailable(f"{path} cannot be read ({error})") from error
+    try:
+        with np.load(io.BytesIO(content), allow_pickle=False) as archive:
             images, labels = archive["images"], archive["labels"].astype(np.int64)
         ImageSet(images, labels, path.stem, world.classes)
         _check_digest(images, labels, world, split)
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        warnings.warn(f"{path.name} in the cache is damaged and was removed ({error})", stacklevel=3)
-        path.unlink(missing_ok=True)
+    except Exception as error:  # zip, zlib and numpy each have their own errors for damaged bytes
+        aside = path.with_name(f"{path.name}.damaged")
+        warnings.warn(f"{path.name} in the cache is damaged, and now {aside.name} ({error})", stacklevel=3)
+        os.replace(path, aside)
         return None
     return images, labels
 
@@ -255,10 +268,20 @@ def _obtain(name, world):
                 splits = get(Path(folder))
             for split, (images, labels) in splits.items():
                 _check_digest(images, labels, world, split)
-                _write(cache_dir() / f"{name}-{split}.npz", images, labels)
-            return
         except Exception as error:  # a mirror can fail in any way; the next one is asked, and each reason is kept
             reasons.append(f"{source}: {_last_line(error)}")
+            continue
+        try:
+            for split, (images, labels) in splits.items():
+                _write(cache_dir() / f"{name}-{split}.npz", images, labels)
+        except OSError as error:
+            raise Unavailable(f"{name} could not be written to the cache {cache_dir()} ({error})") from error
+        return
+    if name in _MAKERS:
+        raise Unavailable(
+            f"{name} could not be made here ({'; '.join(reasons)}). It needs the fonts and photographs of the "
+            "matplotlib and scikit-image versions in constraints.txt."
+        )
     files = " and ".join(f"{name}-{split}.npz" for split in world.splits)
     raise Unavailable(
         f"{name} is not in {cache_dir()}, and no source gave it ({'; '.join(reasons)}). To supply it by hand, put "
@@ -267,8 +290,8 @@ def _obtain(name, world):
 
 
 def _last_line(error):
-    text = (getattr(error, "stderr", None) or str(error) or type(error).__name__).strip()
-    return text.splitlines()[-1][:200]
+    text = getattr(error, "stderr", None) or error
+    return (str(text).strip() or type(error).__name__).splitlines()[-1][:200]
 
 
 @contextlib.contextmanager
@@ -354,9 +377,10 @@ def _idx_splits(read):
 
 
 def _run(folder, *command):
-    if shutil.which(command[0]) is None:
+    program = shutil.which(command[0])
+    if program is None:
         raise RuntimeError(f"{command[0]} is not installed")
-    subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True, timeout=600)
+    subprocess.run([program, *command[1:]], cwd=folder, check=True, capture_output=True, text=True, timeout=600)
 
 
 _SOURCES = {
@@ -383,7 +407,7 @@ def _make_mnist_noise(_):
 
 
 def _noise(seed):
-    return np.random.RandomState(seed).randint(0, 256, (10_000, 28, 28)).astype(np.uint8)
+    return np.random.RandomState(seed).randint(0, 256, (10_000, 28, 28), dtype=np.int64).astype(np.uint8)
 
 
 def _make_patches(_):
@@ -425,6 +449,7 @@ def _make_letters(_):
     import matplotlib
     from fontTools.ttLib import TTFont
 
+    logging.getLogger("fontTools").setLevel(logging.ERROR)  # it warns of the old fonts' dates
     images, labels = [], []
     for font_name in _FONTS:
         font = TTFont(Path(matplotlib.get_data_path()) / "fonts" / "ttf" / f"{font_name}.ttf")
@@ -432,7 +457,9 @@ def _make_letters(_):
         for label, letter in enumerate(LETTERS):
             outline = _outline(glyphs[names[ord(letter)]], glyphs)
             for slant in _SLANTS:
-                images.append(_frame(_fill(outline @ [[1, 0], [slant, 1]])))
+                slanted = outline.copy()
+                slanted[..., 0] += slant * outline[..., 1]
+                images.append(_frame(_fill(slanted)))
                 labels.append(label)
     return {"test": (np.stack(images), np.array(labels))}
 
@@ -516,7 +543,7 @@ def _main(arguments):
                 print(f"{name:15} ready")
             except Unavailable as why:
                 print(f"{name:15} missing: {why}")
-                required_missing |= name == "mnist" or bool(names)
+                required_missing |= name == "mnist" or name in _MAKERS or bool(names)
         if required_missing:
             print("The book cannot do without what is missing here.", file=sys.stderr)
         return int(required_missing)

@@ -19,10 +19,13 @@ def multitask_loss(output, images, labels, weight=1.0):
     output: logits [N, 10] and reconstruction [N, 28, 28]; images: float [N, 1, 28, 28] in [0, 1]; labels: int64 [N];
     weight ≥ 0: how much the reconstruction counts (1 in the report).
     """
-    if weight < 0:
+    if not weight >= 0:  # NaN too
         raise ValueError(f"weight: expected a number ≥ 0, got {weight}")
     if output.reconstruction is None:
         raise ValueError("output: expected a reconstruction [N, 28, 28], got None (this model only classifies)")
+    if output.reconstruction.shape != images.squeeze(1).shape:
+        got = list(output.reconstruction.shape)
+        raise ValueError(f"output: expected a reconstruction of shape {list(images.squeeze(1).shape)}, got {got}")
     cross_entropy = F.cross_entropy(output.logits, labels)
     mse = F.mse_loss(output.reconstruction, images.squeeze(1))
     return {"loss": cross_entropy + weight * mse, "cross_entropy": cross_entropy, "mse": mse}

@@ -110,8 +110,8 @@ def openness(training, testing, target=None):
     for name, value in (("training", training), ("testing", testing), ("target", target)):
         if not isinstance(value, int | np.integer) or value < 1:
             raise ValueError(f"{name}: expected a whole number of classes ≥ 1, got {value!r}")
-    if testing < target:
-        raise ValueError(f"testing: expected at least the {target} target classes, got {testing}")
+    if testing < max(training, target):
+        raise ValueError(f"testing: expected at least the {max(training, target)} known classes, got {testing}")
     return float(1 - np.sqrt(2 * training / (target + testing)))
 
 

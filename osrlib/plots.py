@@ -63,6 +63,8 @@ def gallery(images, titles=None, columns=10, ax=None, vmax=255):
 
 def reconstructions(output, titles, level=0.5, ax=None):
     """Input, reconstruction, both binarised, and where those differ: one column an image of the Output."""
+    if len(titles) != len(output.images):
+        raise ValueError(f"titles: expected {len(output.images)}, one an image, got {len(titles)}")
     image, reconstruction = binarised(output, level)
     rows = [output.images / 255, output.reconstruction, image, reconstruction, image != reconstruction]
     ax = gallery(np.concatenate(rows).astype(float), columns=len(output.images), ax=ax, vmax=1)
@@ -97,7 +99,8 @@ def scatter(worlds, lines, labels=("norm", "diff"), size=1000, seed=0, ax=None):
     """Two scores against each other: dict name → ([N], [N]), ``size`` points a world, and a line for each threshold."""
     ax = ax or plt.subplots(figsize=(7, 5))[1]
     random = np.random.default_rng(seed)
-    for name, (x, y) in worlds.items():
+    for name, pair in worlds.items():
+        x, y = (_validate.scores(values, name) for values in pair)
         chosen = random.permutation(len(x))[:size]
         ax.scatter(
             x[chosen], y[chosen], s=9, alpha=0.5, color=COLOURS.get(name), marker=MARKERS.get(name, "o"),
@@ -113,6 +116,8 @@ def scatter(worlds, lines, labels=("norm", "diff"), size=1000, seed=0, ax=None):
 def confusion(matrix, ax=None):
     """An 11×11 confusion matrix: counts as text, colour by row share on a logarithmic scale, so that errors show."""
     matrix = np.asarray(matrix)
+    if matrix.shape != (11, 11) or matrix.dtype.kind not in "iu":
+        raise ValueError(f"matrix: expected whole numbers [11, 11], got {matrix.dtype} {list(matrix.shape)}")
     ax = ax or plt.subplots(figsize=(7.2, 6))[1]
     share = matrix / np.maximum(matrix.sum(1, keepdims=True), 1)
     names = [*map(str, range(10)), "unknown"]

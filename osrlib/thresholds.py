@@ -16,7 +16,10 @@ class _Threshold:
 
     def fit(self, scores):
         """Set the value from the scores of known images [N]."""
-        self._value = float(self._line(_validate.scores(scores)))
+        value = float(self._line(_validate.scores(scores)))
+        if not np.isfinite(value):
+            raise ValueError(f"scores: expected such as {self!r} can fit, got a line at {value}")
+        self._value = value
         return self
 
     @property
@@ -79,8 +82,11 @@ class Tail(_Threshold):
     def _line(self, scores):
         start = np.quantile(scores, 1 - self.share)
         excess = scores[scores > start] - start
-        if len(excess) < 20 or np.ptp(excess) == 0:
-            raise ValueError(f"scores: expected at least 20 different ones in the tail to fit, got {len(excess)}")
+        different = len(np.unique(excess))
+        if different < 20:
+            raise ValueError(f"scores: expected at least 20 different ones in the tail to fit, got {different}")
+        if self.alpha * len(scores) >= len(excess):  # ties at u leave a smaller tail than was asked for
+            return start
         self.shape, _, self.scale = genpareto.fit(excess, floc=0)
         return start + genpareto.isf(self.alpha * len(scores) / len(excess), self.shape, scale=self.scale)
 
@@ -98,14 +104,16 @@ class Conformal(_Threshold):
 
     def __init__(self, alpha=0.05):
         self.alpha = _validate.number(alpha, "alpha", 0, 1, open_low=True)
+        if self.alpha == 1:
+            raise ValueError("alpha: expected a number in (0, 1), got 1")
 
     def _line(self, scores):
-        self._calibration = np.sort(scores)
         rank = int(np.ceil((len(scores) + 1) * (1 - self.alpha) - 1e-9))
         if rank > len(scores):
             raise ValueError(
                 f"scores: expected at least {int(np.ceil(1 / self.alpha)) - 1} for this alpha, got {len(scores)}"
             )
+        self._calibration = np.sort(scores)
         return self._calibration[rank - 1]
 
     def p_values(self, scores):

@@ -8,6 +8,7 @@ import torch
 from tqdm import tqdm
 
 from osrlib import _validate
+from osrlib.data import ImageSet
 from osrlib.models import keep_freed_memory, to_input
 
 
@@ -20,6 +21,13 @@ class Recipe:
     lr: float
     one_cycle: bool = False
     weight_decay: float = 0.0
+
+    def __post_init__(self):
+        for name in ("epochs", "batch_size"):
+            if not isinstance(getattr(self, name), int) or getattr(self, name) < 1:
+                raise ValueError(f"{name}: expected a whole number ≥ 1, got {getattr(self, name)!r}")
+        _validate.number(self.lr, "lr", 0, open_low=True)
+        _validate.number(self.weight_decay, "weight_decay", 0)
 
 
 RECIPES = {
@@ -47,15 +55,17 @@ def seed_everything(seed):
 
 
 def fit(model, loss, data, recipe, *, seed=0, test=None, progress=True, device=None):
-    """Train a model in place and return its :class:`History`.
+    """Train a model in place, leave it in evaluation mode, and return its :class:`History`.
 
     model: maps float [N, 1, 28, 28] to an :class:`osrlib.models.Output`; loss: one of :mod:`osrlib.losses`; data: an
     :class:`osrlib.data.ImageSet`; recipe: a :class:`Recipe` or the name of one; seed: of the shuffling (the weights are
     the caller's: see ``zoo.build``); test: an ImageSet to measure after each epoch, never to choose by; device: where
     to train (default: the model's own).
     """
-    if isinstance(recipe, str):
+    if not isinstance(recipe, Recipe):
         recipe = RECIPES[_validate.choice(recipe, "recipe", RECIPES)]
+    if not isinstance(data, ImageSet):
+        raise ValueError(f"data: expected an ImageSet, got {type(data).__name__}")
     keep_freed_memory()
     device = torch.device(device) if device is not None else next(model.parameters()).device
     # channels_last is the layout that the CPU's convolution kernels want; the numbers stay the same
@@ -92,6 +102,7 @@ def fit(model, loss, data, recipe, *, seed=0, test=None, progress=True, device=N
                 row |= evaluate(model, loss, test)
             history.append(row)
             bar.set_postfix(epoch=epoch, loss=f"{row['train_loss']:.4f}", accuracy=f"{row['train_accuracy']:.2%}")
+    model.eval()
     return history
 
 

@@ -66,31 +66,42 @@ def load(name, device="cpu"):
 
     ValueError for a name that there is not, and for weights whose SHA-256 is not the published one.
     """
-    model = build(name)
+    _validate.choice(name, "name", MODELS)
     file = WEIGHTS / f"{name}.safetensors"
-    content, expected = file.read_bytes(), json.loads((WEIGHTS / "manifest.json").read_text())[file.name]
+    expected = _manifest().get(file.name)
+    if expected is None or not file.exists():
+        raise ValueError(f"{name}: expected {file} and its line in manifest.json, and one of them is missing")
+    content = file.read_bytes()
     found = hashlib.sha256(content).hexdigest()
     if found != expected:
         raise ValueError(f"{file.name}: expected SHA-256 {expected}, got {found}; these are not the published weights")
+    with torch.random.fork_rng(devices=[]):  # the caller's random numbers are not to depend on a load
+        model = MODELS[name].build()
     model.load_state_dict(safetensors.torch.load(content))
     # the layout that the CPU's convolution kernels want; the numbers stay the same
     return model.to(device, memory_format=torch.channels_last).eval()
 
 
 def save(weights):
-    """Publish weights: a dict name → model. Writes the safetensors files and their manifest."""
-    manifest = {}
+    """Publish weights: a dict name → model. Writes the safetensors files and their lines in the manifest."""
+    manifest = _manifest()
     for name, model in weights.items():
         _validate.choice(name, "name", MODELS)
         state = {key: value.contiguous() for key, value in model.state_dict().items()}
         content = safetensors.torch.save(state)
         (WEIGHTS / f"{name}.safetensors").write_bytes(content)
         manifest[f"{name}.safetensors"] = hashlib.sha256(content).hexdigest()
-    (WEIGHTS / "manifest.json").write_text(json.dumps(manifest, indent=2, sort_keys=True) + "\n")
+    text = json.dumps(manifest, indent=2, sort_keys=True) + "\n"
+    (WEIGHTS / "manifest.json").write_text(text, encoding="utf-8")
+
+
+def _manifest():
+    file = WEIGHTS / "manifest.json"
+    return json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
 
 
 def reference():
     """What the reference run measured, with its provenance: the content of ``reference.json`` as a dict."""
     installed = WEIGHTS / "reference.json"
     checkout = Path(__file__).parents[1] / "book" / "results" / "reference.json"
-    return json.loads((installed if installed.exists() else checkout).read_text())
+    return json.loads((installed if installed.exists() else checkout).read_text(encoding="utf-8"))

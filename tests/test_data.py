@@ -45,7 +45,9 @@ def test_letters_are_framed_like_digits():
     assert np.abs(centre - 14).max() < 1.6
 
 
-@pytest.mark.parametrize("damage", ["truncated", "other pixels", "no archive", "wrong shape"])
+@pytest.mark.parametrize(
+    "damage", ["truncated", "other pixels", "no archive", "wrong shape", "a flipped byte", "a .npy"]
+)
 def test_a_damaged_cache_is_not_believed(cache, damage):
     path = cache / "noise-test.npz"
     good = data.load("noise")
@@ -55,8 +57,16 @@ def test_a_damaged_cache_is_not_believed(cache, damage):
         np.savez(path, images=255 - good.images, labels=good.labels)
     elif damage == "no archive":
         path.write_text("<html>404</html>")
-    else:
+    elif damage == "wrong shape":
         np.savez(path, images=good.images[:, :20], labels=good.labels)
+    elif damage == "a flipped byte":
+        np.savez_compressed(path, images=good.images, labels=good.labels)
+        content = bytearray(path.read_bytes())
+        content[len(content) // 2] ^= 255
+        path.write_bytes(content)
+    else:
+        np.save(tmp := cache / "other.npy", good.images)
+        tmp.replace(path)
     with pytest.warns(UserWarning, match="damaged"):
         again = data.load("noise")
     assert (again.images == good.images).all()
@@ -102,6 +112,20 @@ def test_without_a_source_the_word_says_how_to_supply_it(cache, capsys):
     worlds, missing = data.load_all(["cifar10", "noise"])
     assert list(worlds) == ["noise"] and list(missing) == ["cifar10"]
     assert "Going on without cifar10" in capsys.readouterr().err
+
+
+def test_a_file_that_cannot_be_read_is_not_thrown_away(cache):
+    (cache / "cifar10-test.npz").mkdir()
+    with pytest.raises(data.Unavailable, match="cannot be read"):
+        data.load("cifar10")
+    assert (cache / "cifar10-test.npz").exists()
+
+
+def test_a_cache_that_cannot_be_written_is_said(tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("OSRLIB_DATA", str(tmp_path / "file" / "cache"))
+    with pytest.raises(data.Unavailable, match="noise"):
+        data.load("noise")
 
 
 def test_a_file_put_there_by_hand_is_used(cache):

@@ -126,11 +126,16 @@ def test_every_figure_returns_its_axes(mtae, output, digits):
         matplotlib.pyplot.close(ax.figure)
 
 
-def test_figures_refuse(digits):
+def test_figures_refuse(digits, output):
     with pytest.raises(ValueError, match="expected"):
         plots.gallery(digits.images[0])
     with pytest.raises(ValueError, match="one an image"):
         plots.gallery(digits.images[:3], ["a"])
+    with pytest.raises(ValueError, match="one an image"):
+        plots.reconstructions(output, ["a"])
+    for wrong in (np.eye(10, dtype=int), np.eye(11), "a"):
+        with pytest.raises(ValueError, match="expected"):
+            plots.confusion(wrong)
     for wrong in WRONG_SCORES.values():
         with pytest.raises(ValueError, match="expected"):
             plots.histograms({"mnist": wrong}, "norm")

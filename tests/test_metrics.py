@@ -80,7 +80,7 @@ def test_openness():
     assert metrics.openness(10, 10) == 0
     assert metrics.openness(6, 10) == pytest.approx(1 - np.sqrt(12 / 16))
     assert metrics.openness(6, 10, target=6) == metrics.openness(6, 10)
-    for wrong in ((0, 5), (5, 2.5), (6, 3), ("6", 10)):
+    for wrong in ((0, 5), (5, 2.5), (6, 3), ("6", 10), (10, 5, 5)):
         with pytest.raises(ValueError, match="expected"):
             metrics.openness(*wrong)
 

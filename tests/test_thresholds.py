@@ -82,7 +82,8 @@ def test_wrong_scores(line, wrong):
     "make",
     [
         lambda: thresholds.MeanStd(np.nan), lambda: thresholds.MeanStd("2"), lambda: thresholds.Quantile(1.1),
-        lambda: thresholds.Quantile(-0.1), lambda: thresholds.Conformal(0), lambda: thresholds.Conformal(1.5),
+        lambda: thresholds.Quantile(-0.1), lambda: thresholds.Conformal(0), lambda: thresholds.Conformal(1),
+        lambda: thresholds.Conformal(1.5),
         lambda: thresholds.Tail(0.2, 0.1), lambda: thresholds.Tail(0.05, 0.9), lambda: thresholds.Tail(0),
     ],
 )  # fmt: skip
@@ -95,6 +96,12 @@ def test_a_tail_needs_something_to_fit():
     for wrong in (np.arange(50), np.r_[np.zeros(900), np.ones(100)]):
         with pytest.raises(ValueError, match="at least 20"):
             thresholds.Tail(0.05).fit(wrong)
+
+
+def test_a_tail_with_ties_has_a_line():
+    tied = np.r_[np.zeros(800), np.ones(160), np.linspace(2, 3, 40)]
+    assert thresholds.Tail(0.05).fit(tied).value == 1
+    assert np.isfinite(thresholds.Tail(0.1).fit(np.random.default_rng(0).normal(size=205)).value)
 
 
 def test_any_of():
