@@ -120,7 +120,7 @@ def to_input(images, device="cpu"):
 
 
 @torch.inference_mode()
-def infer(model, images, batch_size=1000):
+def infer(model, images, batch_size=250):
     """Run a model over many images, in evaluation mode, on the device that its weights are on.
 
     images: uint8 [N, 28, 28]. Returns an :class:`Output` of numpy arrays (float32), with ``images`` in it.
