@@ -268,6 +268,8 @@ def _obtain(name, world):
                 splits = get(Path(folder))
             for split, (images, labels) in splits.items():
                 _check_digest(images, labels, world, split)
+        except Unavailable:  # of the world that this one is made from
+            raise
         except Exception as error:  # a mirror can fail in any way; the next one is asked, and each reason is kept
             reasons.append(f"{source}: {_last_line(error)}")
             continue

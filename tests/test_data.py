@@ -114,6 +114,11 @@ def test_without_a_source_the_word_says_how_to_supply_it(cache, capsys):
     assert "Going on without cifar10" in capsys.readouterr().err
 
 
+def test_a_world_made_from_a_missing_one_names_it(cache):
+    with pytest.raises(data.Unavailable, match=r"^mnist is not in"):
+        data.load("mnist-noise")
+
+
 def test_a_file_that_cannot_be_read_is_not_thrown_away(cache):
     (cache / "cifar10-test.npz").mkdir()
     with pytest.raises(data.Unavailable, match="cannot be read"):
