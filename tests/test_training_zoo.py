@@ -9,13 +9,10 @@ import torch
 from osrlib import claims, data, losses, models, scores, thresholds, training, zoo
 
 
-def short(seed=0, shuffle=0):
-    training.seed_everything(seed)
-    return models.MultiTaskAE(), training.Recipe(epochs=2, batch_size=100, lr=2e-3, one_cycle=True), shuffle
-
-
-def run(digits, seed=0, shuffle=0):
-    model, recipe, shuffle = short(seed, shuffle)
+def run(digits, shuffle=0):
+    """A short training from the same weights, shuffled by its own seed."""
+    training.seed_everything(0)
+    model, recipe = models.MultiTaskAE(), training.Recipe(epochs=2, batch_size=100, lr=2e-3, one_cycle=True)
     history = training.fit(model, losses.multitask_loss, digits, recipe, seed=shuffle, test=digits, progress=False)
     return model, history
 
