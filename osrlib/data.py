@@ -35,6 +35,14 @@ LETTERS = tuple(string.ascii_uppercase + string.ascii_lowercase)
 PHOTOGRAPHS = ("astronaut", "brick", "camera", "chelsea", "coffee", "coins", "grass", "gravel", "moon")
 
 
+SPLITS = {
+    "neal": ((0, 1, 2, 4, 5, 9), (0, 3, 5, 7, 8, 9), (0, 1, 5, 6, 7, 8), (3, 4, 5, 7, 8, 9), (0, 1, 2, 3, 7, 8)),
+    "vaze": ((2, 3, 4, 5, 8, 9), (0, 2, 3, 4, 6, 9), (2, 3, 4, 5, 6, 8), (0, 3, 4, 5, 7, 8), (2, 3, 4, 6, 8, 9)),
+}
+"""The field's protocol on MNIST: six known digits in each of five splits; the other four are unknown. ``neal``: Neal et
+al. (ECCV 2018); ``vaze``: Chen et al. (TPAMI 2021) and Vaze et al. (ICLR 2022). Results on the two do not compare."""
+
+
 class Unavailable(RuntimeError):
     """A world that cannot be had on this machine; the message says why, and how to supply it."""
 
@@ -66,10 +74,17 @@ class ImageSet:
             raise ValueError(f"size: expected a whole number in 1..{len(self)}, got {size!r}")
         return self[np.random.default_rng(seed).permutation(len(self))[:size]]
 
-    def only(self, labels):
-        """The images whose label is one of ``labels``."""
+    def only(self, labels, renumber=False):
+        """The images whose label is one of ``labels``; renumber: label them 0, 1, … in the order of ``labels``."""
         labels = _validate.labels(labels, high=len(self.classes) - 1)
-        return self[np.isin(self.labels, labels)]
+        part = self[np.isin(self.labels, labels)]
+        if not renumber:
+            return part
+        place = {label: i for i, label in enumerate(labels.tolist())}
+        return ImageSet(
+            part.images, np.array([place[label] for label in part.labels.tolist()]), self.name,
+            tuple(self.classes[label] for label in place),
+        )  # fmt: skip
 
 
 @dataclass(frozen=True)

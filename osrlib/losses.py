@@ -1,15 +1,22 @@
-"""What training makes small. Every loss takes (output, images, labels) and returns its parts, the total first."""
+"""What training makes small, and what style transfer measures.
 
+The losses that train take (output, images, labels) and return their parts, the total first.
+"""
+
+import torch
 import torch.nn.functional as F
 
+from osrlib import _validate
 
-def classification_loss(output, images, labels):
+
+def classification_loss(output, images, labels, smoothing=0.0):
     """Cross-entropy alone, for a network that only classifies.
 
-    output: :class:`osrlib.models.Output` with logits [N, 10]; images: float [N, 1, 28, 28] (unused, so that every loss
+    output: :class:`osrlib.models.Output` with logits [N, K]; images: float [N, 1, 28, 28] (unused, so that every loss
     is called alike); labels: int64 [N]. Log-probabilities may stand in for logits: log-softmax leaves them as they are.
+    smoothing: of the labels (Szegedy et al., CVPR 2016, section 7), in [0, 1].
     """
-    cross_entropy = F.cross_entropy(output.logits, labels)
+    cross_entropy = F.cross_entropy(output.logits, labels, label_smoothing=smoothing)
     return {"loss": cross_entropy, "cross_entropy": cross_entropy}
 
 
@@ -29,3 +36,61 @@ def multitask_loss(output, images, labels, weight=1.0):
     cross_entropy = F.cross_entropy(output.logits, labels)
     mse = F.mse_loss(output.reconstruction, images.squeeze(1))
     return {"loss": cross_entropy + weight * mse, "cross_entropy": cross_entropy, "mse": mse}
+
+
+def c2ae_loss(output, images, labels, decode, alpha=0.9):
+    """The second stage of C2AE (Oza & Patel, CVPR 2019, section 3.2): draw the image under its own class; under
+    another class, draw an image of that class.
+
+    α · |x − x̂_match| + (1 − α) · |x_nm − x̂_nonmatch|, mean absolute differences per pixel. The non-match partner of an
+    image is its neighbour in the (shuffled) batch: its class is the condition, its picture the target. Neighbours of one
+    class are left out. output: code [N, 128]; images: float [N, 1, 28, 28] in [0, 1]; labels: int64 [N]; decode:
+    (code, condition) → [M, 28, 28], as :meth:`osrlib.models.C2AE.decode`; alpha: in [0, 1], 0.9 in the paper.
+    """
+    _validate.number(alpha, "alpha", 0, 1)
+    images, other = images.squeeze(1), labels.roll(1)
+    differ = other != labels
+    code = torch.cat([output.code, output.code[differ]])
+    drawn = decode(code, torch.cat([labels, other[differ]]))
+    match = F.l1_loss(drawn[: len(labels)], images)
+    # a batch of one class has no non-match: its share is an exact zero, not the mean of nothing
+    nonmatch = F.l1_loss(drawn[len(labels) :], images.roll(1, 0)[differ], reduction="sum")
+    nonmatch = nonmatch / max(int(differ.sum()) * images[0].numel(), 1)
+    return {"loss": alpha * match + (1 - alpha) * nonmatch, "match": match, "nonmatch": nonmatch}
+
+
+def gram_matrix(features):
+    """How features occur together, wherever they occur (Gatys et al., CVPR 2016, equation 3).
+
+    features: float [N, C, …], C maps of P positions each. Returns [N, C, C], one matrix an image: F Fᵀ / (C · P). Gatys
+    divides in the loss, by (2 C P)²: the losses differ by the constant 4 alone.
+    """
+    if not isinstance(features, torch.Tensor) or features.ndim < 3 or features.numel() == 0:
+        shape = list(features.shape) if hasattr(features, "shape") else type(features).__name__
+        raise ValueError(f"features: expected a non-empty tensor [N, C, …], got {shape}")
+    if not features.is_floating_point():
+        raise ValueError(f"features: expected floating-point numbers, got {features.dtype}")
+    rows = features.flatten(2)
+    return rows @ rows.transpose(1, 2) / (rows.shape[1] * rows.shape[2])
+
+
+def style_loss(features, target):
+    """The mean squared difference of two Gram matrices, per image: [N, C, …] twice → [N]."""
+    _same_shape(features, target)
+    return (gram_matrix(features) - gram_matrix(target)).square().mean((1, 2))
+
+
+def content_loss(features, target):
+    """The mean squared difference of two sets of features, per image: [N, D, …] twice → [N].
+
+    Gatys et al. (equation 1) take half of the sum: another constant.
+    """
+    _same_shape(features, target)
+    return (features - target).square().flatten(1).mean(1)
+
+
+def _same_shape(features, target):
+    if features.shape != target.shape or features.ndim < 2:
+        raise ValueError(
+            f"features and target: expected one shape [N, …], got {list(features.shape)} and {list(target.shape)}"
+        )

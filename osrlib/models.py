@@ -1,4 +1,4 @@
-"""The report's two networks, layer for layer, and one way to run them over many images."""
+"""The report's two networks, layer for layer, the class-conditioned one, and one way to run them over many images."""
 
 import ctypes
 import sys
@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from osrlib import _validate
@@ -14,14 +15,16 @@ from osrlib import _validate
 class Output(NamedTuple):
     """What a network says of a batch. As tensors inside training, as numpy arrays out of :func:`infer`.
 
-    ``logits`` [N, 10] class scores before (or after) log-softmax; ``code`` [N, D] the features under the last
+    ``logits`` [N, K] class scores before (or after) log-softmax; ``code`` [N, D] the features under the last
     linear layer; ``reconstruction`` [N, 28, 28] in [0, 1], or None where the network does not reconstruct;
+    ``errors`` [N, K] the reconstruction error under each class condition, or None (:class:`C2AE` alone has them);
     ``images`` uint8 [N, 28, 28], what went in (set by :func:`infer` alone).
     """
 
     logits: torch.Tensor | np.ndarray
     code: torch.Tensor | np.ndarray
     reconstruction: torch.Tensor | np.ndarray | None = None
+    errors: torch.Tensor | np.ndarray | None = None
     images: np.ndarray | None = None
 
 
@@ -72,15 +75,17 @@ class Decoder(nn.Sequential):
     """Code to image: [N, 128] → [N, 1, 28, 28] in [0, 1].
 
     The last layer of the report's table doubles a 14×14 picture to 28×28. Every reconstruction is therefore made of
-    2×2 blocks: fine strokes are out of its reach by construction.
+    2×2 blocks: fine strokes are out of its reach by construction. ``fine=True`` doubles first and convolves then, with
+    the same parameters: single pixels can be drawn, at four times the work in that layer.
     """
 
-    def __init__(self, output="sigmoid"):
+    def __init__(self, output="sigmoid", fine=False):
+        convolution = nn.ConvTranspose2d(16, 1, 3, padding=1), OUTPUTS[_validate.choice(output, "output", OUTPUTS)]()
+        double = nn.Upsample(scale_factor=2)
         super().__init__(
             nn.Linear(128, 32 * 7 * 7), nn.ReLU(), nn.Unflatten(1, (32, 7, 7)),
             nn.ConvTranspose2d(32, 16, 3, padding=1), nn.BatchNorm2d(16), nn.ReLU(), nn.Upsample(scale_factor=2),
-            nn.ConvTranspose2d(16, 1, 3, padding=1), OUTPUTS[_validate.choice(output, "output", OUTPUTS)](),
-            nn.Upsample(scale_factor=2),
+            *((double, *convolution) if fine else (*convolution, double)),
         )  # fmt: skip
 
 
@@ -90,17 +95,109 @@ class MultiTaskAE(nn.Module):
     The report calls the head "a simple classifier" and prints no layers; one linear layer (+1,290 parameters) is the
     simplest there is. ``output="linear"`` leaves out the last sigmoid, for the reading with standardised pixels
     (chapter 7).
+
+    ``classifier``: a trained network that classifies the *reconstruction* in place of the head (the report's third
+    attempt, chapter 5). It stays as it is: only encoder and decoder are trained, and what they draw must be readable.
     """
 
-    def __init__(self, output="sigmoid"):
+    def __init__(self, output="sigmoid", classifier=None):
         super().__init__()
         self.encoder = Encoder()
         self.decoder = Decoder(output)
-        self.classifier = nn.Linear(128, 10)
+        self.reads_drawing = classifier is not None
+        self.classifier = classifier.requires_grad_(False) if self.reads_drawing else nn.Linear(128, 10)
 
     def forward(self, x):
         code = self.encoder(x)
-        return Output(self.classifier(code), code, self.decoder(code).squeeze(1))
+        drawing = self.decoder(code)
+        logits = self.classifier(drawing).logits if self.reads_drawing else self.classifier(code)
+        return Output(logits, code, drawing.squeeze(1))
+
+
+class C2AE(nn.Module):
+    """The class-conditioned autoencoder (Oza & Patel, CVPR 2019) on the book's encoder and decoder.
+
+    The decoder is told a class j, as a vector l with +1 at j and −1 elsewhere, which scales and shifts the code z
+    feature by feature (FiLM, Perez et al. 2018): z_l = H_γ(l) ⊙ z + H_β(l). Departures from the paper: a far smaller
+    network; H_γ and H_β are linear, which loses nothing for K fixed vectors; chapter 3 lists the rest. ``fine``: as in
+    :class:`Decoder`.
+
+    In training mode it stops at logits and code, since the loss decodes the conditions that it needs. In evaluation
+    mode it decodes under every condition: ``errors`` [N, K], mean absolute difference per pixel, in [0, 1];
+    ``reconstruction``: the one with the smallest error.
+    """
+
+    def __init__(self, classes=10, fine=True):
+        super().__init__()
+        self.encoder = Encoder()
+        self.classifier = nn.Linear(128, classes)
+        self.scale, self.shift = nn.Linear(classes, 128), nn.Linear(classes, 128)
+        self.decoder = Decoder(fine=fine)
+
+    def decode(self, code, condition):
+        """Draw codes [N, 128] under conditions, int64 [N]: float [N, 28, 28] in [0, 1]."""
+        label = 2.0 * F.one_hot(condition, self.scale.in_features) - 1
+        return self.decoder(self.scale(label) * code + self.shift(label)).squeeze(1)
+
+    def freeze(self):
+        """Fix encoder and classifier, as the second stage of training wants them."""
+        self.encoder.requires_grad_(False)
+        self.classifier.requires_grad_(False)
+
+    def train(self, mode=True):
+        """As any module's, but a frozen encoder stays in evaluation mode: its batch statistics are fixed too."""
+        super().train(mode)
+        self.encoder.train(mode and self.classifier.weight.requires_grad)
+        return self
+
+    def forward(self, x):
+        code = self.encoder(x)
+        logits = self.classifier(code)
+        if self.training:
+            return Output(logits, code)
+        n, classes = logits.shape
+        conditions = torch.arange(classes, device=x.device).repeat(n)
+        drawings = self.decode(code.repeat_interleave(classes, 0), conditions).unflatten(0, (n, classes))
+        errors = (drawings - x).abs().mean((2, 3))
+        return Output(logits, code, drawings[torch.arange(n), errors.argmin(1)], errors)
+
+
+class GramFeatures(nn.Module):
+    """A :class:`BaselineCNN` whose ``code`` [N, D] is the Gram features of its layers (Sastry & Oore, ICML 2020).
+
+    For a layer with feature maps F [C, P positions] and an order p, the Gram matrix G^p = (F^p F^pᵀ)^(1/p); its rows
+    are summed before the root, as in the authors' code. One pass over channels suffices, and no power can overflow:
+    row c is (Σ_x F_cx^p T_x)^(1/p) with T_x = Σ_k F_kx^p, and both factors are divided by their largest entry first.
+    ``layer`` int64 [D] names the layer that each feature belongs to. Layers: both convolutions (behind ReLU) and the
+    256 features. Features must be ≥ 0, as they are behind ReLU. orders: whole numbers ≥ 1.
+    """
+
+    def __init__(self, model, orders=(1, 2, 3, 4, 5)):
+        super().__init__()
+        if not orders or any(not isinstance(p, int) or p < 1 for p in orders):
+            raise ValueError(f"orders: expected whole numbers ≥ 1, got {orders!r}")
+        self.model, self.orders = model, tuple(orders)
+        self.steps = [i for i, layer in enumerate(model.features) if isinstance(layer, nn.ReLU)]
+        channels = [64, 32, 256]
+        self.layer = np.repeat(np.arange(3), np.multiply(channels, len(self.orders)))
+
+    def forward(self, x):
+        rows = []
+        for i, layer in enumerate(self.model.features):
+            x = layer(x)
+            if i in self.steps:
+                rows += [gram_rows(x, p) for p in self.orders]
+        return Output(self.model.classifier(x), torch.cat(rows, 1))
+
+
+def gram_rows(features, order):
+    """The row sums of the Gram matrix of an order p: [N, C, …] ≥ 0 → [N, C]; see :class:`GramFeatures`."""
+    features = features.flatten(2) if features.ndim > 2 else features.unsqueeze(2)
+    own = features.amax(2).clamp_min(1e-30)
+    largest = own.amax(1, keepdim=True)
+    powers = (features / own.unsqueeze(2)) ** order
+    total = ((features / largest.unsqueeze(2)) ** order).sum(1, keepdim=True)
+    return own * largest * (powers * total).sum(2) ** (1 / order)
 
 
 def keep_freed_memory():
@@ -139,12 +236,12 @@ def infer(model, images, batch_size=250):
     finally:
         model.train(training)
     fields = [None if part[0] is None else torch.cat(part).cpu().numpy() for part in zip(*batches, strict=True)]
-    return Output(*fields[:3], images=images)
+    return Output(*fields[:-1], images=images)
 
 
 def count_parameters(model):
-    """The number of trainable parameters."""
-    return sum(p.numel() for p in model.parameters() if p.requires_grad)
+    """The number of parameters, frozen ones among them."""
+    return sum(p.numel() for p in model.parameters())
 
 
 def layer_table(model):

@@ -1,11 +1,16 @@
 """How unknown does an image look? Each score maps what a network said to unknownness [N], larger = more unknown.
 
-Every function takes an :class:`osrlib.models.Output` from :func:`osrlib.models.infer` and returns float32 [N].
-ValueError where the output lacks what the score needs, or holds NaN.
+Every score takes an :class:`osrlib.models.Output` from :func:`osrlib.models.infer` and returns float32 [N].
+ValueError where the output lacks what the score needs, or holds NaN. A score that must first see known images is made
+by a function of their output, and then used like the others: ``score = gram_deviation(known, layer); score(output)``.
 """
 
 import numpy as np
+import torch
+from scipy.spatial.distance import cdist
+from scipy.special import logsumexp
 
+from osrlib import _validate, losses
 from osrlib.models import Output
 
 
@@ -35,6 +40,122 @@ def msp(output):
     return (1 - 1 / np.exp(logits).sum(1)).astype(np.float32)
 
 
+def max_logit(output):
+    """Minus the largest logit (Hendrycks et al., ICML 2022, section 3)."""
+    return -_logits(output).max(1).astype(np.float32)
+
+
+def energy(output, temperature=1.0):
+    """The free energy −T · log Σ_k exp(logit_k / T) (Liu et al., NeurIPS 2020, equation 4). temperature T: > 0.
+
+    For logits as they leave the last linear layer: of log-probabilities (:class:`osrlib.models.BaselineCNN`) it is 0.
+    """
+    temperature = _validate.number(temperature, "temperature", 0, open_low=True)
+    return (-temperature * logsumexp(_logits(output) / temperature, axis=1)).astype(np.float32)
+
+
+def class_error(output, relative=False):
+    """The smallest reconstruction error over the class conditions (Oza & Patel, CVPR 2019, section 3.3).
+
+    output: of :class:`osrlib.models.C2AE`, with errors [N, K]. relative: divide it by the mean of the other K − 1
+    errors, so that an image is compared with itself: an image that is hard to draw is hard under every condition.
+    """
+    errors = _field(output, "errors")
+    smallest = errors.min(1)
+    if relative:
+        others = (errors.sum(1) - smallest) / (errors.shape[1] - 1)
+        smallest = smallest / np.maximum(others, 1e-12)
+    return smallest.astype(np.float32)
+
+
+def style(output):
+    """Style loss between image and reconstruction (the report's attempt with style transfer).
+
+    The rows of the picture are the features: one 28×28 Gram matrix an image, the mean squared difference of two.
+    """
+    _residual(output)
+    image = torch.from_numpy(output.images / np.float32(255))
+    return losses.style_loss(image, torch.from_numpy(output.reconstruction)).numpy()
+
+
+def content(output, model, batch_size=250):
+    """Content loss between the codes of image and reconstruction: the reconstruction is encoded once more.
+
+    model: the one that made the output, with an ``encoder``.
+    """
+    _residual(output)
+    device = next(model.parameters()).device
+    again = []
+    with torch.inference_mode():
+        for drawn in torch.from_numpy(output.reconstruction).split(batch_size):
+            again.append(model.encoder(drawn.unsqueeze(1).to(device)).cpu())
+    return losses.content_loss(torch.from_numpy(output.code), torch.cat(again)).numpy()
+
+
+def gram_deviation(known, layer, held_out=0.1, seed=0):
+    """How far Gram features lie outside what training images of the predicted class showed (Sastry & Oore, ICML 2020).
+
+    For each class that is predicted, the smallest and largest value of every feature among the known images are its
+    bounds. Outside of them, a feature v deviates by (low − v) / |low| or (v − high) / |high|. The deviations of each layer
+    are summed and divided by their mean over known images that were held out from the bounds; the layers are added.
+
+    known: the output of :class:`osrlib.models.GramFeatures` on *training* images; layer: its ``layer``, int [D];
+    held_out: the share kept for the means, in (0, 0.5]; seed: draws it. Returns the score, a function of an output.
+    ValueError where a class is predicted for fewer than two of the images that set its bounds.
+    """
+    features, guess = _field(known, "code"), _logits(known).argmax(1)
+    layer = _validate.labels(layer, "layer", size=features.shape[1])
+    share = _validate.number(held_out, "held_out", 0, 0.5, open_low=True)
+    order = np.random.default_rng(seed).permutation(len(guess))
+    held, rest = np.split(order, [max(1, int(share * len(guess)))])
+    counts = np.bincount(guess[rest], minlength=known.logits.shape[1])
+    if counts.min() < 2:
+        raise ValueError(f"known: expected at least 2 images predicted as each class, got {counts.min()} for class "
+                         f"{counts.argmin()}")  # fmt: skip
+    members = [features[rest][guess[rest] == k] for k in range(len(counts))]
+    low, high = (np.stack([getattr(group, side)(0) for group in members]) for side in ("min", "max"))
+    starts = np.flatnonzero(np.r_[True, np.diff(layer) > 0])
+
+    def deviations(values, classes):
+        total = np.zeros((len(values), len(starts)))
+        for k in np.unique(classes):
+            v, a, b = values[classes == k], low[k], high[k]
+            # 1e-6 as in the authors' code: a feature that was zero in all known images has a bound of zero
+            outside = np.maximum(a - v, 0) / (np.abs(a) + 1e-6) + np.maximum(v - b, 0) / (np.abs(b) + 1e-6)
+            total[classes == k] = np.add.reduceat(outside, starts, axis=1)
+        return total
+
+    expected = deviations(features[held], guess[held]).mean(0)
+    expected[expected == 0] = 1
+
+    def score(output):
+        return (deviations(_field(output, "code"), _logits(output).argmax(1)) / expected).sum(1).astype(np.float32)
+
+    return score
+
+
+def mahalanobis(known, labels):
+    """The squared Mahalanobis distance of the code to the nearest class mean (Lee et al., NeurIPS 2018, section 2.1).
+
+    One covariance is shared by all classes: the mean over known images, plus 1e-6 on its diagonal in units of the mean
+    variance. known: output on training images; labels: theirs, int [N]. Returns the score, a function of an output.
+    """
+    code = _field(known, "code").astype(np.float64)
+    labels = _validate.labels(labels, "labels", size=len(code))
+    classes, member = np.unique(labels, return_inverse=True)
+    means = np.stack([code[member == k].mean(0) for k in range(len(classes))])
+    centred = code - means[member]
+    covariance = centred.T @ centred / len(code)
+    covariance += 1e-6 * np.trace(covariance) / len(covariance) * np.eye(len(covariance))
+    whiten = np.linalg.inv(np.linalg.cholesky(covariance)).T
+    centres = means @ whiten
+
+    def score(output):
+        return cdist(_field(output, "code") @ whiten, centres, "sqeuclidean").min(1).astype(np.float32)
+
+    return score
+
+
 def binarised(output, level=0.5):
     """Image and reconstruction as the score ``diff`` compares them: two bool arrays [N, 28, 28]."""
     _residual(output)
@@ -52,6 +173,15 @@ def _residual(output):
     if not np.isfinite(output.reconstruction).all():
         raise ValueError("output: expected a finite reconstruction, got NaN or infinite pixels")
     return output.images / np.float32(255) - output.reconstruction
+
+
+def _field(output, name):
+    value = getattr(output, name, None)
+    if not isinstance(output, Output) or np.ndim(value) != 2 or len(value) == 0:
+        raise ValueError(f"output: expected an Output with {name} [N, …], N ≥ 1; this one has none")
+    if not np.isfinite(value).all():
+        raise ValueError(f"output: expected finite {name}, got NaN or infinite ones")
+    return value
 
 
 def _logits(output):

@@ -66,12 +66,42 @@ class Quantile(_Threshold):
         return f"Quantile(q={self.q:g})"
 
 
+class TailModel:
+    """The distribution of scores, with a smooth upper tail: empirical below u, generalised Pareto above it.
+
+    Above a high quantile u, excesses follow a generalised Pareto distribution approximately (Pickands 1975; Coles 2001,
+    chapter 4). scores [N]: to fit; share: how much lies above u, in (0, 0.5]. ``start`` is u, ``mass`` the share of scores
+    above it (ties at u can make it smaller than asked for), ``shape`` and ``scale`` the fit's (maximum likelihood).
+    """
+
+    def __init__(self, scores, share=0.1):
+        self._sorted = np.sort(_validate.scores(scores))
+        self.start = np.quantile(self._sorted, 1 - _validate.number(share, "share", 0, 0.5, open_low=True))
+        excess = self._sorted[self._sorted > self.start] - self.start
+        different = len(np.unique(excess))
+        if different < 20:
+            raise ValueError(f"scores: expected at least 20 different ones in the tail to fit, got {different}")
+        self.mass = len(excess) / len(self._sorted)
+        self.shape, _, self.scale = genpareto.fit(excess, floc=0)
+
+    def beyond(self, line):
+        """The probability of a score larger than the line; lines [M] or a number."""
+        line = np.asarray(line, dtype=np.float64)
+        below = 1 - np.searchsorted(self._sorted, line, side="right") / len(self._sorted)
+        above = self.mass * genpareto.sf(line - self.start, self.shape, scale=self.scale)
+        return np.where(line < self.start, below, above)
+
+    def line(self, alpha):
+        """The line beyond which a share alpha of scores is expected, and u at the least."""
+        if alpha >= self.mass:
+            return self.start
+        return self.start + genpareto.isf(alpha / self.mass, self.shape, scale=self.scale)
+
+
 class Tail(_Threshold):
     """Extreme-value threshold: refuse where a share ``alpha`` of known images is expected beyond, by a fitted tail.
 
-    Above a high quantile u of the known scores, excesses follow a generalised Pareto distribution G approximately
-    (Pickands 1975; Coles 2001, chapter 4). With ``share`` of the scores above u, the line is
-    u + G⁻¹(1 − alpha / share). What it promises, it promises under that model.
+    What it promises, it promises under the :class:`TailModel`, left behind as ``tail``.
     alpha: in (0, share]; share: in (0, 0.5].
     """
 
@@ -80,18 +110,47 @@ class Tail(_Threshold):
         self.alpha = _validate.number(alpha, "alpha", 0, self.share, open_low=True)
 
     def _line(self, scores):
-        start = np.quantile(scores, 1 - self.share)
-        excess = scores[scores > start] - start
-        different = len(np.unique(excess))
-        if different < 20:
-            raise ValueError(f"scores: expected at least 20 different ones in the tail to fit, got {different}")
-        if self.alpha * len(scores) >= len(excess):  # ties at u leave a smaller tail than was asked for
-            return start
-        self.shape, _, self.scale = genpareto.fit(excess, floc=0)
-        return start + genpareto.isf(self.alpha * len(scores) / len(excess), self.shape, scale=self.scale)
+        self.tail = TailModel(scores, self.share)
+        return self.tail.line(self.alpha)
 
     def __repr__(self):
         return f"Tail(alpha={self.alpha:g}, share={self.share:g})"
+
+
+class TwoTail(_Threshold):
+    """C2AE's threshold τ* (Oza & Patel, CVPR 2019, section 3.2.2), between match and non-match errors.
+
+    Match errors have an upper tail, non-match errors a lower one. τ* makes
+    (1 − p_u) · P(match error > τ) + p_u · P(non-match error < τ) smallest, with both tails fitted by :class:`TailModel`
+    and p_u the expected share of unknown images (0.5 in the paper). Non-match errors of *known* images stand in for the
+    errors of unknown ones, so nothing is promised about those. unknown p_u: in (0, 1); share: of each tail, in (0, 0.5].
+    """
+
+    def __init__(self, unknown=0.5, share=0.1):
+        self.unknown = _validate.number(unknown, "unknown", 0, 1, open_low=True)
+        if self.unknown == 1:
+            raise ValueError("unknown: expected a number in (0, 1), got 1")
+        self.share = _validate.number(share, "share", 0, 0.5, open_low=True)
+
+    def fit(self, match, nonmatch):
+        """Set τ* from the errors of known images under their own class [N] and under others [M]."""
+        match, nonmatch = _validate.scores(match, "match"), _validate.scores(nonmatch, "nonmatch")
+        if np.median(match) >= np.median(nonmatch):
+            raise ValueError("match: expected errors smaller than those of nonmatch, got a larger median")
+        self.match, self.nonmatch = TailModel(match, self.share), TailModel(-nonmatch, self.share)
+        lines = np.linspace(np.median(match), np.median(nonmatch), 2001)
+        cost = self.cost(lines)
+        # where the tails leave a gap, every line in it is as good: take its middle
+        self._value = float(np.median(lines[cost <= cost.min() + 1e-12]))
+        return self
+
+    def cost(self, lines):
+        """The two weighted tail probabilities, added, at lines [M]: what τ* makes smallest."""
+        lines = np.asarray(lines, dtype=np.float64)
+        return (1 - self.unknown) * self.match.beyond(lines) + self.unknown * self.nonmatch.beyond(-lines)
+
+    def __repr__(self):
+        return f"TwoTail(unknown={self.unknown:g}, share={self.share:g})"
 
 
 class Conformal(_Threshold):

@@ -2,6 +2,7 @@
 
 import time
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -9,6 +10,7 @@ from tqdm import tqdm
 
 from osrlib import _validate
 from osrlib.data import ImageSet
+from osrlib.losses import classification_loss
 from osrlib.models import keep_freed_memory, to_input
 
 
@@ -103,6 +105,21 @@ def fit(model, loss, data, recipe, *, seed=0, test=None, progress=True, device=N
             history.append(row)
             bar.set_postfix(epoch=epoch, loss=f"{row['train_loss']:.4f}", accuracy=f"{row['train_accuracy']:.2%}")
     model.eval()
+    return history
+
+
+def fit_c2ae(model, loss, data, recipe, *, first, smoothing=0.0, **options):
+    """Train a :class:`osrlib.models.C2AE` in its two stages, and return one :class:`History` of both.
+
+    Stage 1 trains encoder and classifier with cross-entropy (recipe ``first``, labels smoothed by ``smoothing``) and
+    freezes them; stage 2 trains what is left with ``loss``, :func:`osrlib.losses.c2ae_loss` (recipe ``recipe``). Rows carry
+    their ``stage``, and the epochs of the second count on. data and options: as in :func:`fit`.
+    """
+    classify = partial(classification_loss, smoothing=smoothing)
+    history = History({"stage": 1} | row for row in fit(model, classify, data, first, **options))
+    model.freeze()
+    for row in fit(model, partial(loss, decode=model.decode), data, recipe, **options):
+        history.append({"stage": 2} | row | {"epoch": len(history) + 1})
     return history
 
 

@@ -6,9 +6,14 @@ reference run (``make train``) wrote them, together with ``reference.json``: wha
 
 import hashlib
 import json
+import subprocess
+import sys
+import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import safetensors.torch
 import torch
@@ -20,11 +25,22 @@ WEIGHTS = Path(__file__).parent / "weights"
 
 @dataclass(frozen=True)
 class Spec:
-    """How a reference model is built and trained."""
+    """How a reference model is built and trained; C2AE's first stage has a recipe and label smoothing of its own."""
 
     build: Callable
     loss: Callable
     recipe: training.Recipe
+    first: training.Recipe | None = None
+    smoothing: float = 0.0
+
+    def fit(self, model, images, *, recipe=None, first=None, **options):
+        """Train a model on an ImageSet, by this recipe or another: its History."""
+        recipe, first = recipe or self.recipe, first or self.first
+        if first is None:
+            return training.fit(model, self.loss, images, recipe, **options)
+        return training.fit_c2ae(
+            model, self.loss, images, recipe, first=first, smoothing=self.smoothing, **options
+        )
 
 
 MODELS = {
@@ -35,8 +51,19 @@ MODELS = {
         training.Recipe(epochs=12, batch_size=256, lr=4e-3, one_cycle=True, weight_decay=0.01),
     ),
     "mtae": Spec(models.MultiTaskAE, losses.multitask_loss, training.RECIPES["report"]),
+    "mtae-cnn": Spec(
+        lambda: models.MultiTaskAE(classifier=load("cnn")), losses.multitask_loss, training.RECIPES["report"]
+    ),
+    "c2ae": Spec(
+        models.C2AE,
+        partial(losses.c2ae_loss, alpha=0.5),
+        training.Recipe(epochs=15, batch_size=256, lr=1e-2, one_cycle=True, weight_decay=0.01),
+        first=training.RECIPES["fast"],
+        smoothing=0.1,
+    ),
 }
-"""``baseline``: average pooling, as reported; ``cnn``: max pooling, trained until it is good; ``mtae``: as reported."""
+"""``baseline``: average pooling, as reported; ``cnn``: max pooling, trained until it is good; ``mtae``: as reported;
+``mtae-cnn``: the same, with ``cnn`` reading what it draws; ``c2ae``: class-conditioned, in two stages."""
 
 
 def build(name, seed=0):
@@ -49,15 +76,13 @@ def build(name, seed=0):
 def train(name, seed=0, *, recipe=None, test=None, progress=True, device=None):
     """Train a model from scratch on MNIST's 60,000 training images: (model in evaluation mode, History).
 
-    recipe: a :class:`osrlib.training.Recipe` or the name of one (default: the model's own); the rest as in
-    :func:`osrlib.training.fit`.
+    recipe: a :class:`osrlib.training.Recipe` or the name of one (default: the model's own; for ``c2ae``, that of its
+    second stage); the rest as in :func:`osrlib.training.fit`.
     """
     model = build(name, seed)
-    spec = MODELS[name]
-    history = training.fit(
-        model, spec.loss, data.load("mnist", "train"), recipe or spec.recipe,
-        seed=seed, test=test, progress=progress, device=device,
-    )  # fmt: skip
+    history = MODELS[name].fit(
+        model, data.load("mnist", "train"), recipe=recipe, seed=seed, test=test, progress=progress, device=device
+    )
     return model.eval(), history
 
 
@@ -80,6 +105,62 @@ def load(name, device="cpu"):
     model.load_state_dict(safetensors.torch.load(content))
     # the layout that the CPU's convolution kernels want; the numbers stay the same
     return model.to(device, memory_format=torch.channels_last).eval()
+
+
+class Cost(NamedTuple):
+    """What a model costs on the machine at hand.
+
+    ``parameters``; ``train_seconds`` for its whole recipe on 60,000 images, all stages, extrapolated from a part of one
+    epoch; ``images_per_second`` at inference; ``peak_bytes`` of memory that a training batch adds to the process.
+    """
+
+    parameters: int
+    train_seconds: float
+    images_per_second: float
+    peak_bytes: int
+
+
+def cost(name, images=4096):
+    """Measure what a model costs here: a :class:`Cost`.
+
+    It runs in a process of its own, so that the peak of memory is that model's and nobody else's. Numbers of one run on
+    one machine can be compared with each other, and with nothing else. images: how many to train and infer on.
+    """
+    _validate.choice(name, "name", MODELS)
+    if not isinstance(images, int) or not 1000 <= images <= 10_000:
+        raise ValueError(f"images: expected a whole number in 1000..10000, got {images!r}")
+    # a fresh interpreter: a fork would start with this process's memory
+    code = f"import json; from osrlib import zoo; print(json.dumps(zoo._measure({name!r}, {images})))"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    if run.returncode:
+        raise RuntimeError(f"the cost of {name} could not be measured: {run.stderr.strip().splitlines()[-1]}")
+    return Cost(*json.loads(run.stdout.splitlines()[-1]))
+
+
+def _measure(name, images):
+    model, spec = build(name), MODELS[name]
+    digits = data.load("mnist").sample(images)  # for their number alone: nothing that is learnt here is kept
+    stages = [stage for stage in (spec.first, spec.recipe) if stage]
+    short = [replace(stage, epochs=1) for stage in stages]
+    before = _peak_memory()
+    history = spec.fit(model, digits, recipe=short[-1], first=short[0] if spec.first else None, progress=False)
+    added = _peak_memory() - before
+    seconds = sum(60_000 / images * s.epochs * row["seconds"] for s, row in zip(stages, history, strict=True))
+    models.infer(model, digits.images[:500])  # the first batch pays for memory that the next ones use again
+    start = time.perf_counter()
+    models.infer(model, digits.images)
+    return models.count_parameters(model), seconds, images / (time.perf_counter() - start), added
+
+
+def _peak_memory():
+    """The largest resident size that this process has had, in bytes."""
+    if sys.platform == "win32":
+        import psutil
+
+        return psutil.Process().memory_info().peak_wset
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 def save(weights):
