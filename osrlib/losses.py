@@ -43,8 +43,8 @@ def c2ae_loss(output, images, labels, decode, alpha=0.9):
     another class, draw an image of that class.
 
     α · |x − x̂_match| + (1 − α) · |x_nm − x̂_nonmatch|, mean absolute differences per pixel. The non-match partner of an
-    image is its neighbour in the (shuffled) batch: its class is the condition, its picture the target. Neighbours of one
-    class are left out. output: code [N, 128]; images: float [N, 1, 28, 28] in [0, 1]; labels: int64 [N]; decode:
+    image is its neighbour in the (shuffled) batch: its class is the condition, its picture the target. Neighbours of
+    one class are left out. output: code [N, 128]; images: float [N, 1, 28, 28] in [0, 1]; labels: int64 [N]; decode:
     (code, condition) → [M, 28, 28], as :meth:`osrlib.models.C2AE.decode`; alpha: in [0, 1], 0.9 in the paper.
     """
     _validate.number(alpha, "alpha", 0, 1)
@@ -62,8 +62,7 @@ def c2ae_loss(output, images, labels, decode, alpha=0.9):
 def gram_matrix(features):
     """How features occur together, wherever they occur (Gatys et al., CVPR 2016, equation 3).
 
-    features: float [N, C, …], C maps of P positions each. Returns [N, C, C], one matrix an image: F Fᵀ / (C · P). Gatys
-    divides in the loss, by (2 C P)²: the losses differ by the constant 4 alone.
+    features: float [N, C, …], C maps of P positions each. Returns [N, C, C], one matrix an image: F Fᵀ / (C · P).
     """
     if not isinstance(features, torch.Tensor) or features.ndim < 3 or features.numel() == 0:
         shape = list(features.shape) if hasattr(features, "shape") else type(features).__name__
@@ -75,7 +74,10 @@ def gram_matrix(features):
 
 
 def style_loss(features, target):
-    """The mean squared difference of two Gram matrices, per image: [N, C, …] twice → [N]."""
+    """The mean squared difference of two Gram matrices, per image: [N, C, …] twice → [N].
+
+    Gatys et al. (equation 4) sum over the C² entries of F Fᵀ and divide by (2 C P)². This is 4 / C² of theirs.
+    """
     _same_shape(features, target)
     return (gram_matrix(features) - gram_matrix(target)).square().mean((1, 2))
 
@@ -83,7 +85,7 @@ def style_loss(features, target):
 def content_loss(features, target):
     """The mean squared difference of two sets of features, per image: [N, D, …] twice → [N].
 
-    Gatys et al. (equation 1) take half of the sum: another constant.
+    Gatys et al. (equation 1) take half of the sum over the D features. This is 2 / D of theirs.
     """
     _same_shape(features, target)
     return (features - target).square().flatten(1).mean(1)

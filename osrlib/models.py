@@ -166,38 +166,43 @@ class GramFeatures(nn.Module):
     """A :class:`BaselineCNN` whose ``code`` [N, D] is the Gram features of its layers (Sastry & Oore, ICML 2020).
 
     For a layer with feature maps F [C, P positions] and an order p, the Gram matrix G^p = (F^p F^pᵀ)^(1/p); its rows
-    are summed before the root, as in the authors' code. One pass over channels suffices, and no power can overflow:
-    row c is (Σ_x F_cx^p T_x)^(1/p) with T_x = Σ_k F_kx^p, and both factors are divided by their largest entry first.
-    ``layer`` int64 [D] names the layer that each feature belongs to. Layers: both convolutions (behind ReLU) and the
-    256 features. Features must be ≥ 0, as they are behind ReLU. orders: whole numbers ≥ 1.
+    are summed before the root, as in the authors' code: row c is (Σ_x F_cx^p T_x)^(1/p) with T_x = Σ_k F_kx^p. Each
+    channel is divided by its largest entry before any power is taken, so that none can overflow.
+    ``layer`` int64 [D] names the layer that each feature belongs to. Layers: the first convolution behind its pooling,
+    the second behind its ReLU, and the 256 features: all ≥ 0. orders: whole numbers ≥ 1.
     """
+
+    STEPS, CHANNELS = (2, 4, 8), (64, 32, 256)
 
     def __init__(self, model, orders=(1, 2, 3, 4, 5)):
         super().__init__()
         if not orders or any(not isinstance(p, int) or p < 1 for p in orders):
             raise ValueError(f"orders: expected whole numbers ≥ 1, got {orders!r}")
         self.model, self.orders = model, tuple(orders)
-        self.steps = [i for i, layer in enumerate(model.features) if isinstance(layer, nn.ReLU)]
-        channels = [64, 32, 256]
-        self.layer = np.repeat(np.arange(3), np.multiply(channels, len(self.orders)))
+        self.layer = np.repeat(range(len(self.CHANNELS)), np.multiply(self.CHANNELS, len(self.orders)))
 
     def forward(self, x):
         rows = []
         for i, layer in enumerate(self.model.features):
             x = layer(x)
-            if i in self.steps:
-                rows += [gram_rows(x, p) for p in self.orders]
+            if i in self.STEPS:
+                rows.append(gram_rows(x, self.orders))
         return Output(self.model.classifier(x), torch.cat(rows, 1))
 
 
-def gram_rows(features, order):
-    """The row sums of the Gram matrix of an order p: [N, C, …] ≥ 0 → [N, C]; see :class:`GramFeatures`."""
+def gram_rows(features, orders):
+    """The row sums of Gram matrices of several orders: [N, C, …] ≥ 0 → [N, orders · C]; see :class:`GramFeatures`."""
     features = features.flatten(2) if features.ndim > 2 else features.unsqueeze(2)
     own = features.amax(2).clamp_min(1e-30)
     largest = own.amax(1, keepdim=True)
-    powers = (features / own.unsqueeze(2)) ** order
-    total = ((features / largest.unsqueeze(2)) ** order).sum(1, keepdim=True)
-    return own * largest * (powers * total).sum(2) ** (1 / order)
+    scaled, share = features / own.unsqueeze(2), own / largest
+    power, rows = torch.ones_like(scaled), {}
+    for p in range(1, max(orders) + 1):
+        power = power * scaled
+        if p in orders:
+            total = (share**p).unsqueeze(1) @ power
+            rows[p] = own * largest * (power @ total.transpose(1, 2)).squeeze(2) ** (1 / p)
+    return torch.cat([rows[p] for p in orders], 1)
 
 
 def keep_freed_memory():

@@ -70,8 +70,8 @@ class TailModel:
     """The distribution of scores, with a smooth upper tail: empirical below u, generalised Pareto above it.
 
     Above a high quantile u, excesses follow a generalised Pareto distribution approximately (Pickands 1975; Coles 2001,
-    chapter 4). scores [N]: to fit; share: how much lies above u, in (0, 0.5]. ``start`` is u, ``mass`` the share of scores
-    above it (ties at u can make it smaller than asked for), ``shape`` and ``scale`` the fit's (maximum likelihood).
+    chapter 4). scores [N]: to fit; share: how much lies above u, in (0, 0.5]. ``start`` is u, ``mass`` the share of
+    scores above it (ties at u can make it smaller), ``shape`` and ``scale`` the fit's (maximum likelihood).
     """
 
     def __init__(self, scores, share=0.1):
@@ -123,7 +123,8 @@ class TwoTail(_Threshold):
     Match errors have an upper tail, non-match errors a lower one. τ* makes
     (1 − p_u) · P(match error > τ) + p_u · P(non-match error < τ) smallest, with both tails fitted by :class:`TailModel`
     and p_u the expected share of unknown images (0.5 in the paper). Non-match errors of *known* images stand in for the
-    errors of unknown ones, so nothing is promised about those. unknown p_u: in (0, 1); share: of each tail, in (0, 0.5].
+    errors of unknown ones, so nothing is promised about those. unknown: p_u, in (0, 1); share: of each tail, in
+    (0, 0.5].
     """
 
     def __init__(self, unknown=0.5, share=0.1):

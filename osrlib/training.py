@@ -112,8 +112,8 @@ def fit_c2ae(model, loss, data, recipe, *, first, smoothing=0.0, **options):
     """Train a :class:`osrlib.models.C2AE` in its two stages, and return one :class:`History` of both.
 
     Stage 1 trains encoder and classifier with cross-entropy (recipe ``first``, labels smoothed by ``smoothing``) and
-    freezes them; stage 2 trains what is left with ``loss``, :func:`osrlib.losses.c2ae_loss` (recipe ``recipe``). Rows carry
-    their ``stage``, and the epochs of the second count on. data and options: as in :func:`fit`.
+    freezes them; stage 2 trains what is left with ``loss``, :func:`osrlib.losses.c2ae_loss` (recipe ``recipe``). Rows
+    carry their ``stage``, and the epochs of the second count on. data and options: as in :func:`fit`.
     """
     classify = partial(classification_loss, smoothing=smoothing)
     history = History({"stage": 1} | row for row in fit(model, classify, data, first, **options))

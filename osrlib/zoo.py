@@ -38,9 +38,7 @@ class Spec:
         recipe, first = recipe or self.recipe, first or self.first
         if first is None:
             return training.fit(model, self.loss, images, recipe, **options)
-        return training.fit_c2ae(
-            model, self.loss, images, recipe, first=first, smoothing=self.smoothing, **options
-        )
+        return training.fit_c2ae(model, self.loss, images, recipe, first=first, smoothing=self.smoothing, **options)
 
 
 MODELS = {

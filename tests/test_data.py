@@ -183,3 +183,21 @@ def test_image_sets():
         digits.only([12])
     with pytest.raises(ValueError, match="one an image"):
         data.ImageSet(digits.images, digits.labels[:-1], "x", data.DIGITS)
+
+
+def test_a_split_of_digits_is_renumbered():
+    digits = data.load("mnist")
+    known = digits.only((5, 0, 9), renumber=True)
+    assert known.classes == ("5", "0", "9") and set(known.labels) == {0, 1, 2}
+    plain = digits.only((5, 0, 9))
+    assert (np.array([5, 0, 9])[known.labels] == plain.labels).all() and (known.images == plain.images).all()
+
+
+def test_the_protocols_splits():
+    for splits in data.SPLITS.values():
+        assert len(splits) == 5
+        for split in splits:
+            assert len(set(split)) == 6 and set(split) <= set(range(10)) and list(split) == sorted(split)
+    # what tells the two lists apart at a glance
+    assert all(1 not in split and {3, 4} & set(split) for split in data.SPLITS["vaze"])
+    assert any(1 in split for split in data.SPLITS["neal"])

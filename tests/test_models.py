@@ -1,10 +1,12 @@
 """The report's layers, exactly; and one way to run them."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
 
-from osrlib import losses, models
+from osrlib import losses, models, training
 from tests.conftest import WRONG_IMAGES
 
 
@@ -94,3 +96,113 @@ def test_multitask_loss_refuses():
         losses.multitask_loss(output, torch.zeros(2, 1, 28, 28), torch.tensor([0, 1]))
     with pytest.raises(ValueError, match="weight"):
         losses.multitask_loss(output, torch.zeros(2, 1, 28, 28), torch.tensor([0, 1]), weight=-1)
+
+
+def test_the_fine_decoder_has_the_same_parameters_and_draws_single_pixels():
+    code = torch.randn(3, 128)
+    coarse, fine = models.Decoder().eval(), models.Decoder(fine=True).eval()
+    assert models.count_parameters(coarse) == models.count_parameters(fine)
+    blocks = coarse(code)
+    assert torch.equal(blocks[..., ::2, ::2], blocks[..., 1::2, 1::2])
+    pixels = fine(code)
+    assert pixels.shape == (3, 1, 28, 28) and not torch.equal(pixels[..., ::2, ::2], pixels[..., 1::2, 1::2])
+
+
+def test_a_classifier_that_reads_the_drawing_stays_as_it_is(digits):
+    reader = models.BaselineCNN("max")
+    before = {name: value.clone() for name, value in reader.state_dict().items()}
+    model = models.MultiTaskAE(classifier=reader)
+    training.fit(model, losses.multitask_loss, digits, training.Recipe(1, 100, 1e-3), progress=False)
+    for name, value in model.classifier.state_dict().items():
+        assert torch.equal(value, before[name])
+    said = model(models.to_input(digits.images[:4]))
+    assert torch.equal(said.logits, model.classifier(said.reconstruction.unsqueeze(1)).logits)
+    assert models.count_parameters(model) == 412_801 + 31_146
+
+
+def test_c2ae_compares_every_condition(digits):
+    model = models.C2AE(classes=6).eval()
+    x = models.to_input(digits.images[:5])
+    said = model(x)
+    assert said.logits.shape == said.errors.shape == (5, 6)
+    for k in range(6):
+        drawn = model.decode(said.code, torch.full((5,), k))
+        assert torch.allclose((drawn - x.squeeze(1)).abs().mean((1, 2)), said.errors[:, k], atol=1e-6)
+        best = said.errors.argmin(1) == k
+        assert torch.allclose(said.reconstruction[best], drawn[best], atol=1e-6)
+    assert model.train()(x).errors is None
+    one, many = (models.infer(model, digits.images[:30], batch_size=size) for size in (30, 7))
+    np.testing.assert_allclose(one.errors, many.errors, atol=1e-5)
+
+
+def test_c2ae_conditions_by_film():
+    model = models.C2AE(classes=3).eval()
+    code, label = torch.randn(1, 128), torch.tensor([[-1.0, 1.0, -1.0]])
+    expected = model.decoder(model.scale(label) * code + model.shift(label)).squeeze(1)
+    assert torch.allclose(model.decode(code, torch.tensor([1])), expected)
+
+
+def test_the_second_stage_leaves_the_first_alone(digits):
+    training.seed_everything(0)
+    model, few = models.C2AE(), training.Recipe(1, 100, 1e-3)
+    training.fit(model, losses.classification_loss, digits, few, progress=False)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    model.freeze()
+    loss = partial(losses.c2ae_loss, decode=model.decode)
+    training.fit(model, loss, digits, few, progress=False)
+    changed = {name.split(".")[0] for name, value in model.state_dict().items() if not torch.equal(value, before[name])}
+    assert changed == {"scale", "shift", "decoder"}
+
+
+def test_c2ae_loss_by_hand():
+    images = torch.stack([torch.full((1, 28, 28), value) for value in (0.0, 0.5, 1.0)])
+    asked = []
+
+    def decode(code, condition):
+        asked.append(condition.tolist())
+        return torch.zeros(len(code), 28, 28)
+
+    parts = losses.c2ae_loss(models.Output(None, torch.zeros(3, 128)), images, torch.tensor([4, 4, 7]), decode, 0.9)
+    # image 0 is asked for a 7 (its neighbour is image 2), image 1 has a neighbour of its own class, image 2 for a 4
+    assert asked == [[4, 4, 7, 7, 4]]
+    assert parts["match"].item() == pytest.approx(0.5)
+    assert parts["nonmatch"].item() == pytest.approx((1.0 + 0.5) / 2)
+    assert parts["loss"].item() == pytest.approx(0.9 * 0.5 + 0.1 * 0.75)
+
+
+def test_c2ae_loss_of_one_class():
+    images, code = torch.ones(2, 1, 28, 28), torch.zeros(2, 128)
+    blank = lambda code, condition: torch.zeros(len(code), 28, 28)  # noqa: E731
+    parts = losses.c2ae_loss(models.Output(None, code), images, torch.tensor([1, 1]), blank)
+    assert parts["nonmatch"].item() == 0 and parts["loss"].item() == pytest.approx(0.9)
+    with pytest.raises(ValueError, match="alpha"):
+        losses.c2ae_loss(models.Output(None, code), images, torch.tensor([1, 1]), blank, alpha=1.5)
+
+
+def test_gram_matrix_takes_each_image_alone():
+    features = torch.rand(4, 3, 5, 5)
+    together = losses.gram_matrix(features)
+    assert together.shape == (4, 3, 3)
+    for image, matrix in zip(features, together, strict=True):
+        assert torch.allclose(losses.gram_matrix(image[None])[0], matrix)
+    assert torch.equal(losses.style_loss(features, features), torch.zeros(4))
+
+
+@pytest.mark.parametrize(
+    "wrong", [None, torch.rand(3, 4), torch.zeros(0, 3, 4), torch.ones(2, 3, 4, dtype=torch.int64)]
+)
+def test_gram_matrix_refuses(wrong):
+    with pytest.raises(ValueError, match="features: expected"):
+        losses.gram_matrix(wrong)
+
+
+def test_losses_of_two_shapes():
+    for loss in (losses.style_loss, losses.content_loss):
+        with pytest.raises(ValueError, match="one shape"):
+            loss(torch.rand(2, 3, 4), torch.rand(2, 3, 5))
+
+
+@pytest.mark.parametrize("orders", [(), (0,), (1.5,), (-1, 2)])
+def test_gram_features_refuse_orders(orders):
+    with pytest.raises(ValueError, match="orders: expected"):
+        models.GramFeatures(models.BaselineCNN("max"), orders)

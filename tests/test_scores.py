@@ -72,3 +72,89 @@ def test_msp_refuses():
     ):
         with pytest.raises(ValueError, match="output: expected"):
             scores.msp(wrong)
+
+
+def test_max_logit_and_energy_by_hand():
+    output = Output(np.log([[1.0, 2.0, 1.0], [8.0, 4.0, 4.0]]), None)
+    np.testing.assert_allclose(scores.max_logit(output), -np.log([2, 8]), rtol=1e-6)
+    np.testing.assert_allclose(scores.energy(output), -np.log([4, 16]), rtol=1e-6)
+    np.testing.assert_allclose(scores.energy(output, 0.5), -0.5 * np.log([6, 96]), rtol=1e-6)
+    assert np.isfinite(scores.energy(Output(np.array([[1e4, -1e4, 0.0]]), None))).all()
+    for wrong in (0, -1, np.nan, "1"):
+        with pytest.raises(ValueError, match="temperature"):
+            scores.energy(output, wrong)
+
+
+def test_class_error_by_hand():
+    output = Output(None, None, errors=np.array([[0.3, 0.1, 0.5], [0.2, 0.2, 0.2]], np.float32))
+    np.testing.assert_allclose(scores.class_error(output), [0.1, 0.2])
+    np.testing.assert_allclose(scores.class_error(output, relative=True), [0.25, 1.0], rtol=1e-6)
+    with pytest.raises(ValueError, match="errors"):
+        scores.class_error(output._replace(errors=None))
+
+
+def test_style_does_not_see_the_order_of_columns(output):
+    turned = output._replace(reconstruction=(output.images / np.float32(255))[:, :, ::-1].copy())
+    assert scores.style(turned).max() < 1e-9 < scores.style(output).min()
+
+
+def test_content_encodes_the_reconstruction(mtae, output):
+    perfect = output._replace(reconstruction=output.images / np.float32(255))
+    assert scores.content(perfect, mtae).max() < 1e-6
+    values = scores.content(output, mtae)
+    assert values.shape == (500,) and values.dtype == np.float32 and values.min() > 0
+    np.testing.assert_allclose(values, scores.content(output, mtae, batch_size=7), rtol=1e-3, atol=1e-6)
+
+
+@pytest.fixture(scope="module")
+def gram_like():
+    """Known features in two layers of two: classes 0 and 1 have bounds [1, 2] and [3, 4]."""
+    random = np.random.default_rng(0)
+    guess = np.arange(400) % 2
+    features = (random.uniform(1, 2, (400, 4)) + 2 * guess[:, None]).astype(np.float32)
+    return Output(np.eye(2)[guess], features), np.array([0, 0, 1, 1])
+
+
+def test_gram_deviation_by_hand(gram_like):
+    known, layer = gram_like
+    score = scores.gram_deviation(known, layer, held_out=0.5)
+    held, rest = np.split(np.random.default_rng(0).permutation(400), [200])
+    guess = known.logits.argmax(1)
+
+    def deviation(values, k):
+        low, high = known.code[rest][guess[rest] == k].min(0), known.code[rest][guess[rest] == k].max(0)
+        outside = np.maximum(low - values, 0) / low + np.maximum(values - high, 0) / high
+        return outside[:, :2].sum(1), outside[:, 2:].sum(1)
+
+    parts = [deviation(known.code[held][guess[held] == k], k) for k in (0, 1)]
+    expected = [np.concatenate([part[i] for part in parts]).mean() for i in (0, 1)]
+    new = np.array([[1.5, 1.5, 1.5, 1.5], [0.5, 1.5, 1.5, 4.0]], np.float32)
+    by_hand = sum(part / mean for part, mean in zip(deviation(new, 0), expected, strict=True))
+    np.testing.assert_allclose(score(Output(np.eye(2)[[0, 0]], new)), by_hand, rtol=1e-4)
+    assert by_hand[0] == 0 < by_hand[1]
+    # the same features are out of bounds for the other class
+    assert score(Output(np.eye(2)[[1]], new[:1]))[0] > 0
+
+
+def test_gram_deviation_refuses(gram_like):
+    known, layer = gram_like
+    with pytest.raises(ValueError, match="layer"):
+        scores.gram_deviation(known, layer[:2])
+    with pytest.raises(ValueError, match="held_out"):
+        scores.gram_deviation(known, layer, held_out=0)
+    with pytest.raises(ValueError, match="class 2"):
+        scores.gram_deviation(known._replace(logits=np.eye(3)[known.logits.argmax(1)]), layer)
+    with pytest.raises(ValueError, match="code"):
+        scores.gram_deviation(known, layer)(known._replace(code=None))
+
+
+def test_mahalanobis_by_hand():
+    code = np.array([[0.0, 1], [0, -1], [4, 1], [4, -1], [2, 0], [-2, 0], [6, 0], [2, 0]])
+    labels = np.array([0, 0, 1, 1, 0, 0, 1, 1])
+    # both classes have the covariance diag(2, 1/2)
+    score = scores.mahalanobis(Output(None, code), labels)
+    np.testing.assert_allclose(
+        score(Output(None, np.array([[0.0, 0], [0, 2], [7, 0]]))), [0, 8, 4.5], rtol=1e-4, atol=1e-4
+    )
+    with pytest.raises(ValueError, match="labels"):
+        scores.mahalanobis(Output(None, code), labels[:3])

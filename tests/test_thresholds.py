@@ -111,3 +111,41 @@ def test_any_of():
     for wrong in ((), (a, b[:2]), ([0, 1],), (np.zeros((2, 2), bool),)):
         with pytest.raises(ValueError, match="expected"):
             thresholds.any_of(*wrong)
+
+
+def test_the_tail_model_joins_counts_and_curve():
+    values = np.random.default_rng(0).exponential(size=20_000)
+    tail = thresholds.TailModel(values, 0.1)
+    for line in (0.1, 1.0, 2.0):
+        assert tail.beyond(line) == pytest.approx((values > line).mean())
+    np.testing.assert_allclose(tail.beyond([4.0, 6.0]), np.exp([-4.0, -6.0]), rtol=0.25)
+    assert tail.beyond(tail.line(0.01)) == pytest.approx(0.01)
+    assert tail.line(0.5) == tail.start
+
+
+def test_two_tails_meet_where_both_cost_the_same():
+    random = np.random.default_rng(0)
+    match, nonmatch = random.normal(0, 1, 20_000), random.normal(4, 1, 20_000)
+    line = thresholds.TwoTail().fit(match, nonmatch)
+    assert line.value == pytest.approx(2, abs=0.1)
+    assert line.reject([1.5, 2.5]).tolist() == [False, True]
+    # who expects few unknown images draws the line further out
+    assert thresholds.TwoTail(unknown=0.05).fit(match, nonmatch).value > line.value + 0.3
+    lines = np.linspace(1, 3, 101)
+    assert line.cost(lines).min() >= line.cost(line.value) - 1e-9
+
+
+def test_two_tails_with_a_gap():
+    random = np.random.default_rng(0)
+    line = thresholds.TwoTail().fit(random.uniform(0, 1, 5000), random.uniform(9, 10, 5000))
+    assert line.value == pytest.approx(5, abs=0.3)
+
+
+@pytest.mark.parametrize("wrong", WRONG_SCORES.values(), ids=WRONG_SCORES.keys())
+def test_two_tails_refuse(wrong):
+    good = np.random.default_rng(0).normal(size=500)
+    for pair in ((wrong, good), (good, wrong), (good + 5, good)):
+        with pytest.raises(ValueError, match="expected"):
+            thresholds.TwoTail().fit(*pair)
+    with pytest.raises(ValueError, match="expected fit"):
+        thresholds.TwoTail().reject(good)

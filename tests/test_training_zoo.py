@@ -127,7 +127,7 @@ def test_save_writes_a_manifest_that_load_accepts(tmp_path, monkeypatch):
 
 def test_unknown_model():
     for function in (zoo.load, zoo.build, zoo.train):
-        with pytest.raises(ValueError, match="baseline, cnn, mtae"):
+        with pytest.raises(ValueError, match="baseline, c2ae, cnn, mtae"):
             function("resnet")
 
 
@@ -160,3 +160,22 @@ def test_reference_thresholds_are_of_the_published_weights(mtae):
     said, rule = models.infer(mtae, data.load("mnist", "train").images), zoo.reference()["report_rule"]
     for name, score in (("norm", scores.norm), ("diff", scores.diff)):
         assert thresholds.MeanStd(2).fit(score(said)).value == pytest.approx(rule[f"{name}_threshold"], rel=1e-3)
+
+
+def test_c2ae_has_two_stages(digits):
+    few, model = training.Recipe(1, 100, 1e-3), zoo.build("c2ae")
+    history = zoo.MODELS["c2ae"].fit(model, digits, recipe=few, first=few, test=digits, progress=False)
+    assert [(row["stage"], row["epoch"]) for row in history] == [(1, 1), (2, 2)]
+    assert "train_cross_entropy" in history[0] and {"train_match", "test_nonmatch"} < set(history[1])
+    # the classifier is frozen: its accuracy stays
+    assert history[0]["test_accuracy"] == history[1]["test_accuracy"]
+
+
+def test_cost_is_measured():
+    one = zoo.cost("mtae", images=1000)
+    assert one.parameters == 414_091
+    assert 5 < one.train_seconds < 50_000 and 50 < one.images_per_second < 1e6
+    assert 2**20 < one.peak_bytes < 2**34
+    for wrong in (("resnet", 2000), ("mtae", 10), ("mtae", 1500.0)):
+        with pytest.raises(ValueError, match="expected"):
+            zoo.cost(*wrong)
