@@ -138,7 +138,10 @@ def train_units():
 
 def trained(name, seed=0):
     """The model of a unit, with its weights, and its history."""
-    model = next(unit for unit in units() if (unit.name, unit.seed) == (name, seed)).spec.build()
+    with torch.random.fork_rng(
+        devices=[]
+    ):  # as zoo.load: a model that is built on another starts from the same weights
+        model = next(unit for unit in units() if (unit.name, unit.seed) == (name, seed)).spec.build()
     model.load_state_dict(safetensors.torch.load_file(UNITS / f"{name}-{seed}.safetensors"))
     return model.to(memory_format=torch.channels_last).eval(), json.loads((UNITS / f"{name}-{seed}.json").read_text())
 

@@ -80,6 +80,8 @@ class ImageSet:
         part = self[np.isin(self.labels, labels)]
         if not renumber:
             return part
+        if len(np.unique(labels)) < len(labels):
+            raise ValueError(f"labels: expected each once, got {labels.tolist()}")
         place = {label: i for i, label in enumerate(labels.tolist())}
         return ImageSet(
             part.images, np.array([place[label] for label in part.labels.tolist()]), self.name,

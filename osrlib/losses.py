@@ -92,6 +92,10 @@ def content_loss(features, target):
 
 
 def _same_shape(features, target):
+    if not all(isinstance(one, torch.Tensor) for one in (features, target)):
+        raise ValueError(
+            f"features and target: expected tensors, got {type(features).__name__}, {type(target).__name__}"
+        )
     if features.shape != target.shape or features.ndim < 2:
         raise ValueError(
             f"features and target: expected one shape [N, …], got {list(features.shape)} and {list(target.shape)}"

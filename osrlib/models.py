@@ -17,15 +17,15 @@ class Output(NamedTuple):
 
     ``logits`` [N, K] class scores before (or after) log-softmax; ``code`` [N, D] the features under the last
     linear layer; ``reconstruction`` [N, 28, 28] in [0, 1], or None where the network does not reconstruct;
-    ``errors`` [N, K] the reconstruction error under each class condition, or None (:class:`C2AE` alone has them);
-    ``images`` uint8 [N, 28, 28], what went in (set by :func:`infer` alone).
+    ``images`` uint8 [N, 28, 28], what went in (set by :func:`infer` alone); ``errors`` [N, K] the reconstruction error
+    under each class condition, or None (:class:`C2AE` alone has them).
     """
 
     logits: torch.Tensor | np.ndarray
     code: torch.Tensor | np.ndarray
     reconstruction: torch.Tensor | np.ndarray | None = None
-    errors: torch.Tensor | np.ndarray | None = None
     images: np.ndarray | None = None
+    errors: torch.Tensor | np.ndarray | None = None
 
 
 POOLINGS = {"avg": (nn.AvgPool2d, nn.AdaptiveAvgPool2d), "max": (nn.MaxPool2d, nn.AdaptiveMaxPool2d)}
@@ -80,13 +80,13 @@ class Decoder(nn.Sequential):
     """
 
     def __init__(self, output="sigmoid", fine=False):
-        convolution = nn.ConvTranspose2d(16, 1, 3, padding=1), OUTPUTS[_validate.choice(output, "output", OUTPUTS)]()
-        double = nn.Upsample(scale_factor=2)
-        super().__init__(
+        layers = [
             nn.Linear(128, 32 * 7 * 7), nn.ReLU(), nn.Unflatten(1, (32, 7, 7)),
             nn.ConvTranspose2d(32, 16, 3, padding=1), nn.BatchNorm2d(16), nn.ReLU(), nn.Upsample(scale_factor=2),
-            *((double, *convolution) if fine else (*convolution, double)),
-        )  # fmt: skip
+            nn.ConvTranspose2d(16, 1, 3, padding=1), OUTPUTS[_validate.choice(output, "output", OUTPUTS)](),
+        ]  # fmt: skip
+        layers.insert(7 if fine else 9, nn.Upsample(scale_factor=2))
+        super().__init__(*layers)
 
 
 class MultiTaskAE(nn.Module):
@@ -97,7 +97,7 @@ class MultiTaskAE(nn.Module):
     (chapter 7).
 
     ``classifier``: a trained network that classifies the *reconstruction* in place of the head (the report's third
-    attempt, chapter 5). It stays as it is: only encoder and decoder are trained, and what they draw must be readable.
+    attempt, chapter 5). It is frozen: only encoder and decoder are trained, and what they draw must be readable.
     """
 
     def __init__(self, output="sigmoid", classifier=None):
@@ -106,6 +106,12 @@ class MultiTaskAE(nn.Module):
         self.decoder = Decoder(output)
         self.reads_drawing = classifier is not None
         self.classifier = classifier.requires_grad_(False) if self.reads_drawing else nn.Linear(128, 10)
+
+    def train(self, mode=True):
+        """As any module's, but a classifier that reads the drawing stays in evaluation mode."""
+        super().train(mode)
+        self.classifier.train(mode and not self.reads_drawing)
+        return self
 
     def forward(self, x):
         code = self.encoder(x)
@@ -159,7 +165,7 @@ class C2AE(nn.Module):
         conditions = torch.arange(classes, device=x.device).repeat(n)
         drawings = self.decode(code.repeat_interleave(classes, 0), conditions).unflatten(0, (n, classes))
         errors = (drawings - x).abs().mean((2, 3))
-        return Output(logits, code, drawings[torch.arange(n), errors.argmin(1)], errors)
+        return Output(logits, code, drawings[torch.arange(n), errors.argmin(1)], errors=errors)
 
 
 class GramFeatures(nn.Module):
@@ -176,7 +182,11 @@ class GramFeatures(nn.Module):
 
     def __init__(self, model, orders=(1, 2, 3, 4, 5)):
         super().__init__()
-        if not orders or any(not isinstance(p, int) or p < 1 for p in orders):
+        if (
+            not isinstance(orders, list | tuple | range)
+            or not orders
+            or any(type(p) is not int or p < 1 for p in orders)
+        ):
             raise ValueError(f"orders: expected whole numbers ≥ 1, got {orders!r}")
         self.model, self.orders = model, tuple(orders)
         self.layer = np.repeat(range(len(self.CHANNELS)), np.multiply(self.CHANNELS, len(self.orders)))
@@ -241,7 +251,7 @@ def infer(model, images, batch_size=250):
     finally:
         model.train(training)
     fields = [None if part[0] is None else torch.cat(part).cpu().numpy() for part in zip(*batches, strict=True)]
-    return Output(*fields[:-1], images=images)
+    return Output(*fields)._replace(images=images)
 
 
 def count_parameters(model):

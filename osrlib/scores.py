@@ -41,7 +41,10 @@ def msp(output):
 
 
 def max_logit(output):
-    """Minus the largest logit (Hendrycks et al., ICML 2022, section 3)."""
+    """Minus the largest logit (Hendrycks et al., ICML 2022, section 3).
+
+    Of log-probabilities (:class:`osrlib.models.BaselineCNN`) it ranks as :func:`msp` does.
+    """
     return -_logits(output).max(1).astype(np.float32)
 
 
@@ -63,6 +66,8 @@ def class_error(output, relative=False):
     errors = _field(output, "errors")
     smallest = errors.min(1)
     if relative:
+        if errors.shape[1] < 2:
+            raise ValueError("output: expected errors under at least 2 conditions for the relative error, got 1")
         others = (errors.sum(1) - smallest) / (errors.shape[1] - 1)
         smallest = smallest / np.maximum(others, 1e-12)
     return smallest.astype(np.float32)
@@ -81,15 +86,19 @@ def style(output):
 def content(output, model, batch_size=250):
     """Content loss between the codes of image and reconstruction: the reconstruction is encoded once more.
 
-    model: the one that made the output, with an ``encoder``.
+    model: the one that made the output, with an ``encoder``; batch_size: how many are encoded at once.
     """
     _residual(output)
-    device = next(model.parameters()).device
-    again = []
-    with torch.inference_mode():
-        for drawn in torch.from_numpy(output.reconstruction).split(batch_size):
-            again.append(model.encoder(drawn.unsqueeze(1).to(device)).cpu())
-    return losses.content_loss(torch.from_numpy(output.code), torch.cat(again)).numpy()
+    code = _field(output, "code")
+    device, training, again = next(model.parameters()).device, model.training, []
+    model.eval()
+    try:
+        with torch.inference_mode():
+            for drawn in torch.from_numpy(output.reconstruction).split(batch_size):
+                again.append(model.encoder(drawn.unsqueeze(1).to(device)).cpu())
+    finally:
+        model.train(training)
+    return losses.content_loss(torch.from_numpy(code), torch.cat(again)).numpy()
 
 
 def gram_deviation(known, layer, held_out=0.1, seed=0):
@@ -99,12 +108,16 @@ def gram_deviation(known, layer, held_out=0.1, seed=0):
     bounds. Outside of them, a feature v deviates by (low − v) / |low| or (v − high) / |high|. The deviations of each
     layer are summed and divided by their mean over known images held out from the bounds; the layers are added.
 
+    The authors' code also divides by the largest softmax probability; this does not, as the paper's formula does not.
+
     known: the output of :class:`osrlib.models.GramFeatures` on *training* images; layer: its ``layer``, int [D];
     held_out: the share kept for the means, in (0, 0.5]; seed: draws it. Returns the score, a function of an output.
     ValueError where a class is predicted for fewer than two of the images that set its bounds.
     """
     features, guess = _field(known, "code"), _logits(known).argmax(1)
-    layer = _validate.labels(layer, "layer", size=features.shape[1])
+    layer = _validate.labels(layer, "layer")
+    if len(layer) != features.shape[1] or (np.diff(layer) < 0).any():
+        raise ValueError(f"layer: expected {features.shape[1]} numbers in ascending order, one a feature")
     share = _validate.number(held_out, "held_out", 0, 0.5, open_low=True)
     order = np.random.default_rng(seed).permutation(len(guess))
     held, rest = np.split(order, [max(1, int(share * len(guess)))])

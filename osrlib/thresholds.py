@@ -92,7 +92,8 @@ class TailModel:
         return np.where(line < self.start, below, above)
 
     def line(self, alpha):
-        """The line beyond which a share alpha of scores is expected, and u at the least."""
+        """The line beyond which a share alpha of scores is expected, and u at the least. alpha: in (0, 1]."""
+        alpha = _validate.number(alpha, "alpha", 0, 1, open_low=True)
         if alpha >= self.mass:
             return self.start
         return self.start + genpareto.isf(alpha / self.mass, self.shape, scale=self.scale)
@@ -140,13 +141,16 @@ class TwoTail(_Threshold):
             raise ValueError("match: expected errors smaller than those of nonmatch, got a larger median")
         self.match, self.nonmatch = TailModel(match, self.share), TailModel(-nonmatch, self.share)
         lines = np.linspace(np.median(match), np.median(nonmatch), 2001)
-        cost = self.cost(lines)
+        cost = (1 - self.unknown) * self.match.beyond(lines) + self.unknown * self.nonmatch.beyond(-lines)
+        if not np.isfinite(cost).all():
+            raise ValueError(f"match and nonmatch: expected such as {self!r} can fit, got tails that are not finite")
         # where the tails leave a gap, every line in it is as good: take its middle
         self._value = float(np.median(lines[cost <= cost.min() + 1e-12]))
         return self
 
     def cost(self, lines):
         """The two weighted tail probabilities, added, at lines [M]: what τ* makes smallest."""
+        _ = self.value
         lines = np.asarray(lines, dtype=np.float64)
         return (1 - self.unknown) * self.match.beyond(lines) + self.unknown * self.nonmatch.beyond(-lines)
 

@@ -116,6 +116,7 @@ def fit_c2ae(model, loss, data, recipe, *, first, smoothing=0.0, **options):
     carry their ``stage``, and the epochs of the second count on. data and options: as in :func:`fit`.
     """
     classify = partial(classification_loss, smoothing=smoothing)
+    model.requires_grad_(True)  # it may have been frozen by an earlier training
     history = History({"stage": 1} | row for row in fit(model, classify, data, first, **options))
     model.freeze()
     for row in fit(model, partial(loss, decode=model.decode), data, recipe, **options):
@@ -124,7 +125,7 @@ def fit_c2ae(model, loss, data, recipe, *, first, smoothing=0.0, **options):
 
 
 @torch.inference_mode()
-def evaluate(model, loss, data, batch_size=1000):
+def evaluate(model, loss, data, batch_size=250):
     """The loss parts and the closed-set accuracy on an ImageSet: a dict with keys ``test_…``."""
     device, sums = next(model.parameters()).device, {}
     model.eval()

@@ -118,7 +118,7 @@ class Cost(NamedTuple):
     peak_bytes: int
 
 
-def cost(name, images=4096):
+def cost(name, images=8192):
     """Measure what a model costs here: a :class:`Cost`.
 
     It runs in a process of its own, so that the peak of memory is that model's and nobody else's. Numbers of one run on
@@ -131,7 +131,8 @@ def cost(name, images=4096):
     code = f"import json; from osrlib import zoo; print(json.dumps(zoo._measure({name!r}, {images})))"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     if run.returncode:
-        raise RuntimeError(f"the cost of {name} could not be measured: {run.stderr.strip().splitlines()[-1]}")
+        why = (run.stderr.strip() or f"exit code {run.returncode}").splitlines()[-1]
+        raise RuntimeError(f"the cost of {name} could not be measured: {why}")
     return Cost(*json.loads(run.stdout.splitlines()[-1]))
 
 
@@ -140,11 +141,13 @@ def _measure(name, images):
     digits = data.load("mnist").sample(images)  # for their number alone: nothing that is learnt here is kept
     stages = [stage for stage in (spec.first, spec.recipe) if stage]
     short = [replace(stage, epochs=1) for stage in stages]
+    recipes = {"recipe": short[-1], "first": short[0] if spec.first else None}
     before = _peak_memory()
-    history = spec.fit(model, digits, recipe=short[-1], first=short[0] if spec.first else None, progress=False)
+    spec.fit(model, digits[:2048], **recipes, progress=False)  # the first batches pay for memory that others use again
+    history = spec.fit(model, digits, **recipes, progress=False)
     added = _peak_memory() - before
     seconds = sum(60_000 / images * s.epochs * row["seconds"] for s, row in zip(stages, history, strict=True))
-    models.infer(model, digits.images[:500])  # the first batch pays for memory that the next ones use again
+    models.infer(model, digits.images[:500])
     start = time.perf_counter()
     models.infer(model, digits.images)
     return models.count_parameters(model), seconds, images / (time.perf_counter() - start), added
@@ -152,13 +155,16 @@ def _measure(name, images):
 
 def _peak_memory():
     """The largest resident size that this process has had, in bytes."""
+    if sys.platform == "linux":  # getrusage would tell the parent's where that was larger
+        (line,) = (one for one in Path("/proc/self/status").read_text().splitlines() if one.startswith("VmHWM"))
+        return int(line.split()[1]) * 1024
     if sys.platform == "win32":
         import psutil
 
         return psutil.Process().memory_info().peak_wset
     import resource
 
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # in bytes on macOS
 
 
 def save(weights):

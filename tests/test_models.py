@@ -144,7 +144,7 @@ def test_c2ae_conditions_by_film():
 
 def test_the_second_stage_leaves_the_first_alone(digits):
     training.seed_everything(0)
-    model, few = models.C2AE(), training.Recipe(1, 100, 1e-3)
+    model, few = models.C2AE(), training.Recipe(1, 100, 1e-3, weight_decay=0.01)
     training.fit(model, losses.classification_loss, digits, few, progress=False)
     before = {name: value.clone() for name, value in model.state_dict().items()}
     model.freeze()
@@ -200,9 +200,11 @@ def test_losses_of_two_shapes():
     for loss in (losses.style_loss, losses.content_loss):
         with pytest.raises(ValueError, match="one shape"):
             loss(torch.rand(2, 3, 4), torch.rand(2, 3, 5))
+        with pytest.raises(ValueError, match="expected tensors"):
+            loss(None, torch.rand(2, 3, 4))
 
 
-@pytest.mark.parametrize("orders", [(), (0,), (1.5,), (-1, 2)])
+@pytest.mark.parametrize("orders", [(), (0,), (1.5,), (-1, 2), 3, None])
 def test_gram_features_refuse_orders(orders):
     with pytest.raises(ValueError, match="orders: expected"):
         models.GramFeatures(models.BaselineCNN("max"), orders)

@@ -1,9 +1,11 @@
 """Scores: the formula by hand, the sign, and a clear word for malformed input."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 
-from osrlib import data, scores
+from osrlib import data, scores, zoo
 from osrlib.models import Output, infer
 
 IMAGES = np.zeros((2, 28, 28), np.uint8)
@@ -47,8 +49,9 @@ def test_larger_is_more_unknown(score, mtae, output):
     assert np.median(score(letters)) > np.median(values)
 
 
-@pytest.mark.parametrize("score", [scores.norm, scores.diff])
-def test_reconstruction_scores_refuse(score, output):
+@pytest.mark.parametrize("score", [scores.norm, scores.diff, scores.style, "content"])
+def test_reconstruction_scores_refuse(score, output, mtae):
+    score = partial(scores.content, model=mtae) if score == "content" else score
     broken = output.reconstruction.copy()
     broken[3, 4, 5] = np.nan
     for wrong in (None, output._replace(reconstruction=None), output._replace(reconstruction=broken),
@@ -89,8 +92,11 @@ def test_class_error_by_hand():
     output = Output(None, None, errors=np.array([[0.3, 0.1, 0.5], [0.2, 0.2, 0.2]], np.float32))
     np.testing.assert_allclose(scores.class_error(output), [0.1, 0.2])
     np.testing.assert_allclose(scores.class_error(output, relative=True), [0.25, 1.0], rtol=1e-6)
-    with pytest.raises(ValueError, match="errors"):
-        scores.class_error(output._replace(errors=None))
+    for wrong in (None, np.full((2, 3), np.nan), np.zeros(3)):
+        with pytest.raises(ValueError, match="errors"):
+            scores.class_error(output._replace(errors=wrong))
+    with pytest.raises(ValueError, match="at least 2"):
+        scores.class_error(output._replace(errors=np.zeros((2, 1))), relative=True)
 
 
 def test_style_does_not_see_the_order_of_columns(output):
@@ -104,6 +110,12 @@ def test_content_encodes_the_reconstruction(mtae, output):
     values = scores.content(output, mtae)
     assert values.shape == (500,) and values.dtype == np.float32 and values.min() > 0
     np.testing.assert_allclose(values, scores.content(output, mtae, batch_size=7), rtol=1e-3, atol=1e-6)
+    torn = zoo.load("mtae").train()
+    np.testing.assert_allclose(values, scores.content(output, torn), rtol=1e-3, atol=1e-6)
+    assert torn.training
+    for wrong in (None, np.full_like(output.code, np.nan)):
+        with pytest.raises(ValueError, match="code"):
+            scores.content(output._replace(code=wrong), mtae)
 
 
 @pytest.fixture(scope="module")
@@ -146,6 +158,10 @@ def test_gram_deviation_refuses(gram_like):
         scores.gram_deviation(known._replace(logits=np.eye(3)[known.logits.argmax(1)]), layer)
     with pytest.raises(ValueError, match="code"):
         scores.gram_deviation(known, layer)(known._replace(code=None))
+    with pytest.raises(ValueError, match="code"):
+        scores.gram_deviation(known._replace(code=np.full_like(known.code, np.nan)), layer)
+    with pytest.raises(ValueError, match="ascending"):
+        scores.gram_deviation(known, layer[::-1].copy())
 
 
 def test_mahalanobis_by_hand():
@@ -158,3 +174,5 @@ def test_mahalanobis_by_hand():
     )
     with pytest.raises(ValueError, match="labels"):
         scores.mahalanobis(Output(None, code), labels[:3])
+    with pytest.raises(ValueError, match="code"):
+        scores.mahalanobis(Output(None, np.full_like(code, np.nan)), labels)

@@ -54,7 +54,7 @@ def test_tail_finds_a_known_tail():
     line = thresholds.Tail(0.001, share=0.1).fit(sample)
     truth = genpareto.isf(0.001, 0.2, scale=2.0)
     assert line.value == pytest.approx(truth, rel=0.05)
-    assert line.shape == pytest.approx(0.2, abs=0.05)
+    assert line.tail.shape == pytest.approx(0.2, abs=0.05)
 
 
 @pytest.mark.parametrize("line", EVERY, ids=repr)
@@ -149,3 +149,5 @@ def test_two_tails_refuse(wrong):
             thresholds.TwoTail().fit(*pair)
     with pytest.raises(ValueError, match="expected fit"):
         thresholds.TwoTail().reject(good)
+    with pytest.raises(ValueError, match="expected fit"):
+        thresholds.TwoTail().cost(1.0)
