@@ -247,10 +247,15 @@ def infer(model, images, batch_size=250):
     training = model.training
     model.eval()
     try:
-        batches = [model(to_input(images[i : i + batch_size], device)) for i in range(0, len(images), batch_size)]
+        for i in range(0, len(images), batch_size):
+            batch = model(to_input(images[i : i + batch_size], device))
+            if i == 0:  # room for all results at once: scattered between the batches, they would break up the memory
+                fields = [None if part is None else np.empty((len(images), *part.shape[1:]), "f4") for part in batch]
+            for whole, part in zip(fields, batch, strict=True):
+                if whole is not None:
+                    whole[i : i + batch_size] = part.cpu().numpy()
     finally:
         model.train(training)
-    fields = [None if part[0] is None else torch.cat(part).cpu().numpy() for part in zip(*batches, strict=True)]
     return Output(*fields)._replace(images=images)
 
 
