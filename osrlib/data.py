@@ -39,8 +39,9 @@ SPLITS = {
     "neal": ((0, 1, 2, 4, 5, 9), (0, 3, 5, 7, 8, 9), (0, 1, 5, 6, 7, 8), (3, 4, 5, 7, 8, 9), (0, 1, 2, 3, 7, 8)),
     "vaze": ((2, 3, 4, 5, 8, 9), (0, 2, 3, 4, 6, 9), (2, 3, 4, 5, 6, 8), (0, 3, 4, 5, 7, 8), (2, 3, 4, 6, 8, 9)),
 }
-"""The field's protocol on MNIST: six known digits in each of five splits; the other four are unknown. ``neal``: Neal et
-al. (ECCV 2018); ``vaze``: Chen et al. (TPAMI 2021) and Vaze et al. (ICLR 2022). Results on the two do not compare."""
+"""Six known digits in each of five splits, the other four unknown, as the field tests on MNIST. ``neal`` are the splits
+of Neal et al. (ECCV 2018), ``vaze`` those of Chen et al. (TPAMI 2021) and Vaze et al. (ICLR 2022). Results on the two
+do not compare."""
 
 
 class Unavailable(RuntimeError):

@@ -42,8 +42,8 @@ def c2ae_loss(output, images, labels, decode, alpha=0.9):
     """The second stage of C2AE (Oza & Patel, CVPR 2019, section 3.2): draw the image under its own class; under
     another class, draw an image of that class.
 
-    α · |x − x̂_match| + (1 − α) · |x_nm − x̂_nonmatch|, mean absolute differences per pixel. The non-match partner of an
-    image is its neighbour in the (shuffled) batch: its class is the condition, its picture the target. Neighbours of
+    α · ‖x − x̂_match‖₁ + (1 − α) · ‖x_nm − x̂_nonmatch‖₁, mean absolute differences per pixel. The non-match partner of
+    an image is its neighbour in the (shuffled) batch: its class is the condition, its picture the target. Neighbours of
     one class are left out. output: code [N, 128]; images: float [N, 1, 28, 28] in [0, 1]; labels: int64 [N]; decode:
     (code, condition) → [M, 28, 28], as :meth:`osrlib.models.C2AE.decode`; alpha: in [0, 1], 0.9 in the paper.
     """

@@ -105,7 +105,7 @@ def gram_deviation(known, layer, held_out=0.1, seed=0):
     """How far Gram features lie outside what training images of the predicted class showed (Sastry & Oore, ICML 2020).
 
     For each class that is predicted, the smallest and largest value of every feature among the known images are its
-    bounds. Outside of them, a feature v deviates by (low − v) / |low| or (v − high) / |high|. The deviations of each
+    bounds. Outside of them, a feature v deviates by (low − v) / low or (v − high) / high. The deviations of each
     layer are summed and divided by their mean over known images held out from the bounds; the layers are added.
 
     The authors' code also divides by the largest softmax probability; this does not, as the paper's formula does not.

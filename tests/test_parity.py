@@ -62,21 +62,21 @@ def test_gram_features(gram, digits):
 
 def test_gram_deviation(gram, training_digits, digits):
     known = infer(gram, training_digits.images)
-    theirs = their_gram(gram.model, gram.orders)
     # theirs groups images by their label, ours by the predicted class, as the paper does: give it the same groups. It
-    # also draws the held-out images by another generator: the two may differ as much as two of our seeds do
+    # also draws the held-out images by another generator: the two may differ about as much as two seeds of one do
     x, predicted = models.to_input(training_digits.images), torch.from_numpy(known.logits.argmax(1))
-    theirs.to("cpu").fit(list(zip(x.split(500), predicted.split(500), strict=True)))
-    ours, again = (scores.gram_deviation(known, gram.layer, seed=seed) for seed in (0, 1))
+    detectors = [scores.gram_deviation(known, gram.layer, seed=seed) for seed in (0, 1)]
+    for seed in (0, 1):
+        torch.manual_seed(seed)
+        theirs = their_gram(gram.model, gram.orders).to("cpu")
+        theirs.fit(list(zip(x.split(500), predicted.split(500), strict=True)))
+        detectors.append(lambda output, theirs=theirs: theirs.predict(models.to_input(output.images)).numpy())
     for world in ("patches", "letters"):
         images = np.concatenate([digits.images[:250], data.load(world).images[:250]])
-        values = [
-            ours(infer(gram, images)),
-            again(infer(gram, images)),
-            theirs.predict(models.to_input(images)).numpy(),
-        ]
+        said = infer(gram, images)
+        values = [detector(said) for detector in detectors]
         agreement = spearmanr(np.stack(values, 1)).statistic
-        assert agreement[0, 2] > agreement[0, 1] - 0.01 and agreement[0, 2] > 0.95
+        assert agreement[:2, 2:].min() > min(agreement[0, 1], agreement[2, 3]) - 0.02
         areas = [metrics.auroc(one[:250], one[250:]) for one in values]
         assert areas[0] == pytest.approx(areas[2], abs=0.01)
 
