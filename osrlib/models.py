@@ -172,7 +172,7 @@ class GramFeatures(nn.Module):
     """A :class:`BaselineCNN` whose ``code`` [N, D] is the Gram features of its layers (Sastry & Oore, ICML 2020).
 
     For a layer with feature maps F [C, P positions] and an order p, the Gram matrix G^p = (F^p F^pᵀ)^(1/p); its rows
-    are summed before the root, as in the authors' code: row c is (Σ_x F_cx^p T_x)^(1/p) with T_x = Σ_k F_kx^p. Each
+    are summed before the root, as in their code: row c is (Σ_x F_cx^p T_x)^(1/p) with T_x = Σ_k F_kx^p. Each
     channel is divided by its largest entry before any power is taken, so that none can overflow.
     ``layer`` int64 [D] names the layer that each feature belongs to. Layers: the first convolution behind its pooling,
     the second behind its ReLU, and the 256 features: all ≥ 0. orders: whole numbers ≥ 1.
