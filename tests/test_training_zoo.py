@@ -179,3 +179,19 @@ def test_cost_is_measured():
     for wrong in (("resnet", 2000), ("mtae", 10), ("mtae", 1500.0)):
         with pytest.raises(ValueError, match="expected"):
             zoo.cost(*wrong)
+
+
+def test_reference_holds_the_earlier_attempts():
+    reference = zoo.reference()
+    for name in zoo.MODELS:
+        cost = zoo.Cost(**reference["models"][name]["cost"])
+        assert cost.parameters == reference["models"][name]["parameters"] and min(cost) > 0
+    assert sum(reference["models"]["c2ae"]["train_seconds"]) <= 300
+    c2ae = reference["c2ae"]
+    assert tuple(c2ae["split"]) == data.SPLITS["neal"][0] and len(c2ae["variants"]["smooth"]["seeds"]) >= 3
+    assert c2ae["variants"]["smooth"]["mean"]["auroc"] >= 0.90
+    assert c2ae["variants"]["smooth"]["mean"]["auroc_relative"] >= 0.95
+    assert abs(reference["nst"]["mixed"]["mean"]["total"] - 0.9066) <= 0.04
+    for world in ("fashion", "cifar10"):
+        assert reference["gram_deviation"]["auroc"][world] >= 0.98
+    assert reference["mtae-cnn"]["ood"] < reference["report_rule"]["ood"]
