@@ -1,10 +1,11 @@
 """Model + scores + thresholds = a classifier with an eleventh answer."""
 
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 
-from osrlib import UNKNOWN, thresholds
+from osrlib import UNKNOWN, data, scores, thresholds, zoo
 from osrlib.models import Output, infer
 
 
@@ -12,26 +13,39 @@ class Decision(NamedTuple):
     """What was decided, and why: N images, S scores.
 
     ``labels`` int64 [N], 0–9 or ``UNKNOWN``; ``guess`` int64 [N], the digit that the classifier would have said;
-    ``scores`` float32 [N, S]; ``refused`` bool [N, S], which score lies beyond its threshold.
+    ``scores`` float32 [N, S]; ``refused`` bool [N, S], which score lies beyond its threshold; ``names``, of the S
+    scores. ``p_values`` float64 [N, S], one a score, and ``p_value`` [N], all of them in one, in (0, 1]: None where a
+    threshold is not conformal.
     """
 
     labels: np.ndarray
     guess: np.ndarray
     scores: np.ndarray
     refused: np.ndarray
+    names: tuple
+    p_values: np.ndarray | None
+    p_value: np.ndarray | None
+
+    def reasons(self):
+        """Which scores refused each image: a list of N strings, empty where none did."""
+        return [", ".join(np.array(self.names)[row]) for row in self.refused]
 
 
 class OpenSetClassifier:
-    """The report's detector: a digit where every score stays below its threshold, else ``UNKNOWN``.
+    """A digit where every score stays below its threshold, else ``UNKNOWN``.
 
     model: a network that :func:`osrlib.models.infer` can run; scores: functions of its output (:mod:`osrlib.scores`);
-    thresholds: as many, from :mod:`osrlib.thresholds`; rule: how the refusals are combined (``any_of``).
+    thresholds: as many, from :mod:`osrlib.thresholds`; rule: how the refusals are combined (``any_of``); names: of the
+    scores, for ``decide`` (default: the functions').
     """
 
-    def __init__(self, model, scores, thresholds_, rule=thresholds.any_of):
+    def __init__(self, model, scores, thresholds_, rule=thresholds.any_of, names=None):
         if len(scores) == 0 or len(scores) != len(thresholds_):
             raise ValueError(f"expected one threshold a score, got {len(scores)} scores, {len(thresholds_)} thresholds")
         self.model, self.scores, self.thresholds, self.rule = model, tuple(scores), tuple(thresholds_), rule
+        self.names = tuple(map(_name, scores)) if names is None else tuple(names)
+        if len(self.names) != len(self.scores):
+            raise ValueError(f"names: expected {len(self.scores)}, one a score, got {len(self.names)}")
 
     def fit(self, known_images):
         """Fit each threshold on its score of known images, uint8 [N, 28, 28], and return itself."""
@@ -57,4 +71,17 @@ class OpenSetClassifier:
         refused = [threshold.reject(value) for threshold, value in zip(self.thresholds, values, strict=True)]
         guess = output.logits.argmax(1)
         labels = np.where(self.rule(*refused), UNKNOWN, guess)
-        return Decision(labels, guess, np.stack(values, 1), np.stack(refused, 1))
+        return Decision(
+            labels, guess, np.stack(values, 1), np.stack(refused, 1), self.names, *self._p_values(values)
+        )
+
+    def _p_values(self, values):
+        if not all(isinstance(threshold, thresholds.Conformal) for threshold in self.thresholds):
+            return None, None
+        each = [threshold.p_values(value) for threshold, value in zip(self.thresholds, values, strict=True)]
+        alphas = [threshold.alpha for threshold in self.thresholds]
+        return np.stack(each, 1), thresholds.union_bound(each, alphas)
+
+
+def _name(score):
+    return _name(score.func) if isinstance(score, partial) else getattr(score, "__name__", type(score).__name__)

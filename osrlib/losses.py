@@ -20,11 +20,12 @@ def classification_loss(output, images, labels, smoothing=0.0):
     return {"loss": cross_entropy, "cross_entropy": cross_entropy}
 
 
-def multitask_loss(output, images, labels, weight=1.0):
+def multitask_loss(output, images, labels, weight=1.0, smoothing=0.0):
     """The report's loss: cross-entropy (nats) + weight · MSE (squared pixel values), the means over batch and pixels.
 
-    output: logits [N, 10] and reconstruction [N, 28, 28]; images: float [N, 1, 28, 28] in [0, 1]; labels: int64 [N];
-    weight ≥ 0: how much the reconstruction counts (1 in the report).
+    output: logits [N, K] and reconstruction [N, 28, 28]; images: float [N, 1, 28, 28] in [0, 1]; labels: int64 [N];
+    weight ≥ 0: how much the reconstruction counts (1 in the report); smoothing: of the labels, as in
+    :func:`classification_loss` (0 in the report).
     """
     if not weight >= 0:  # NaN too
         raise ValueError(f"weight: expected a number ≥ 0, got {weight}")
@@ -33,7 +34,7 @@ def multitask_loss(output, images, labels, weight=1.0):
     if output.reconstruction.shape != images.squeeze(1).shape:
         got = list(output.reconstruction.shape)
         raise ValueError(f"output: expected a reconstruction of shape {list(images.squeeze(1).shape)}, got {got}")
-    cross_entropy = F.cross_entropy(output.logits, labels)
+    cross_entropy = F.cross_entropy(output.logits, labels, label_smoothing=smoothing)
     mse = F.mse_loss(output.reconstruction, images.squeeze(1))
     return {"loss": cross_entropy + weight * mse, "cross_entropy": cross_entropy, "mse": mse}
 

@@ -99,6 +99,48 @@ def oscr(known, correct, unknown):
     return OSCR(fpr, ccr, float(sk.auc(fpr, ccr)))
 
 
+class RiskCoverage(NamedTuple):
+    """The risk [T] at each coverage [T] in ascending order, and the mean risk over all coverages."""
+
+    coverage: np.ndarray
+    risk: np.ndarray
+    area: float
+
+
+def risk_coverage(scores, wrong):
+    """Risk against coverage (El-Yaniv & Wiener, JMLR 2010): accept images in the order of their scores.
+
+    Coverage is the share accepted so far, risk the share of wrong answers among these. scores [N]: of known and unknown
+    images; wrong bool [N]: True for every unknown image and every known one with a wrong digit. Images of one score are
+    accepted together. The area is the mean of the risk over the N steps.
+    """
+    scores = _validate.scores(scores)
+    wrong = _validate.mask(wrong, "wrong")
+    if len(wrong) != len(scores):
+        raise ValueError(f"wrong: expected {len(scores)} entries, one a score, got {len(wrong)}")
+    order = np.argsort(scores, kind="stable")
+    last = np.append(np.diff(scores[order]) > 0, True)
+    accepted = np.arange(1, len(scores) + 1)[last]
+    risk = wrong[order].cumsum()[last] / accepted
+    steps = np.diff(accepted, prepend=0)
+    return RiskCoverage(accepted / len(scores), risk, float((risk * steps).sum() / len(scores)))
+
+
+def expected_cost(known, unknown, lines, share_unknown, ratio):
+    """What a line costs an image, in false alarms, at each line [M].
+
+    (1 − π) · P(score > line | known) + π · ratio · P(score ≤ line | unknown). known [N], unknown [M]: scores;
+    share_unknown: π, in [0, 1]; ratio ≥ 0: how many false alarms a missed unknown is worth.
+    """
+    known, unknown = _validate.scores(known, "known"), _validate.scores(unknown, "unknown")
+    lines = _validate.scores(lines, "lines")
+    share = _validate.number(share_unknown, "share_unknown", 0, 1)
+    ratio = _validate.number(ratio, "ratio", 0)
+    false_alarm = 1 - np.searchsorted(np.sort(known), lines, side="right") / len(known)
+    missed = np.searchsorted(np.sort(unknown), lines, side="right") / len(unknown)
+    return (1 - share) * false_alarm + share * ratio * missed
+
+
 def openness(training, testing, target=None):
     """How open a problem is, from its numbers of classes; 0 for a closed one.
 

@@ -100,12 +100,12 @@ class MultiTaskAE(nn.Module):
     attempt, chapter 5). It is frozen: only encoder and decoder are trained, and what they draw must be readable.
     """
 
-    def __init__(self, output="sigmoid", classifier=None):
+    def __init__(self, output="sigmoid", classifier=None, classes=10):
         super().__init__()
         self.encoder = Encoder()
         self.decoder = Decoder(output)
         self.reads_drawing = classifier is not None
-        self.classifier = classifier.requires_grad_(False) if self.reads_drawing else nn.Linear(128, 10)
+        self.classifier = classifier.requires_grad_(False) if self.reads_drawing else nn.Linear(128, classes)
 
     def train(self, mode=True):
         """As any module's, but a classifier that reads the drawing stays in evaluation mode."""
@@ -169,16 +169,15 @@ class C2AE(nn.Module):
 
 
 class GramFeatures(nn.Module):
-    """A :class:`BaselineCNN` whose ``code`` [N, D] is the Gram features of its layers (Sastry & Oore, ICML 2020).
+    """A classifier whose ``code`` [N, D] is the Gram features of its layers (Sastry & Oore, ICML 2020).
 
     For a layer with feature maps F [C, P positions] and an order p, the Gram matrix G^p = (F^p F^pᵀ)^(1/p); its rows
     are summed before the root, as in their code: row c is (Σ_x F_cx^p T_x)^(1/p) with T_x = Σ_k F_kx^p. Each
     channel is divided by its largest entry before any power is taken, so that none can overflow.
-    ``layer`` int64 [D] names the layer that each feature belongs to. Layers: the first convolution behind its pooling,
-    the second behind its ReLU, and the 256 features: all ≥ 0. orders: whole numbers ≥ 1.
+    ``layer`` int64 [D] names the layer that each feature belongs to. Layers, all ≥ 0: of a :class:`BaselineCNN` the
+    first convolution behind its pooling, the second behind its ReLU, and the 256 features; of a :class:`MultiTaskAE`
+    both convolutions of the encoder. orders: whole numbers ≥ 1.
     """
-
-    STEPS, CHANNELS = (2, 4, 8), (64, 32, 256)
 
     def __init__(self, model, orders=(1, 2, 3, 4, 5)):
         super().__init__()
@@ -188,14 +187,18 @@ class GramFeatures(nn.Module):
             or any(type(p) is not int or p < 1 for p in orders)
         ):
             raise ValueError(f"orders: expected whole numbers ≥ 1, got {orders!r}")
+        if isinstance(model, BaselineCNN):
+            self.part, self.steps, channels = "features", (2, 4, 8), (64, 32, 256)
+        else:
+            self.part, self.steps, channels = "encoder", (3, 7), (16, 32)
         self.model, self.orders = model, tuple(orders)
-        self.layer = np.repeat(range(len(self.CHANNELS)), np.multiply(self.CHANNELS, len(self.orders)))
+        self.layer = np.repeat(range(len(channels)), np.multiply(channels, len(self.orders)))
 
     def forward(self, x):
         rows = []
-        for i, layer in enumerate(self.model.features):
+        for i, layer in enumerate(getattr(self.model, self.part)):
             x = layer(x)
-            if i in self.STEPS:
+            if i in self.steps:
                 rows.append(gram_rows(x, self.orders))
         return Output(self.model.classifier(x), torch.cat(rows, 1))
 

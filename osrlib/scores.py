@@ -9,17 +9,23 @@ import numpy as np
 import torch
 from scipy.spatial.distance import cdist
 from scipy.special import logsumexp
+from sklearn.neighbors import NearestNeighbors
 
 from osrlib import _validate, losses
 from osrlib.models import Output
 
 
-def norm(output):
+def norm(output, relative=False):
     """Reconstruction error ‖x − x̂‖₂, pixels in [0, 1] (the report's ``norm``).
 
-    The report does not say which norm. L2 fits its results best; chapter 7 tries the others.
+    The report does not say which norm. L2 fits its results best; chapter 7 tries the others. relative: divide it by
+    ‖x‖₂ (and by one grey level at the least, for an empty image), so that a thin stroke counts as much as a thick one.
     """
-    return np.linalg.norm(_residual(output).reshape(len(output.images), -1), axis=1).astype(np.float32)
+    error = np.linalg.norm(_residual(output).reshape(len(output.images), -1), axis=1)
+    if relative:
+        length = np.linalg.norm((output.images / np.float32(255)).reshape(len(error), -1), axis=1)
+        error = error / np.maximum(length, 1 / 255)
+    return error.astype(np.float32)
 
 
 def diff(output, level=0.5):
@@ -169,6 +175,80 @@ def mahalanobis(known, labels):
     return score
 
 
+def knn(known, k=1, normalise=1.0):
+    """The distance of the code to the k-th nearest of the known codes (Sun et al., ICML 2022, section 3).
+
+    normalise: a code z is divided by ‖z‖ to this power first, in [0, 1]. 1, as in the paper, leaves its direction alone;
+    0 leaves it as it is; in between, length counts for something. known: output on training images; k: in 1..N.
+    Returns the score, a function of an output.
+    """
+    code = _field(known, "code")
+    if not isinstance(k, int | np.integer) or isinstance(k, bool) or not 1 <= k <= len(code):
+        raise ValueError(f"k: expected a whole number in 1..{len(code)}, got {k!r}")
+    power = _validate.number(normalise, "normalise", 0, 1)
+
+    def place(code):
+        length = np.maximum(np.linalg.norm(code, axis=1, keepdims=True), 1e-12)
+        return np.ascontiguousarray(code / length**power, dtype=np.float32)
+
+    neighbours = NearestNeighbors(n_neighbors=k, algorithm="brute").fit(place(code))
+
+    def score(output):
+        return neighbours.kneighbors(place(_field(output, "code")))[0][:, -1].astype(np.float32)
+
+    return score
+
+
+def pca_residual(known, components=150):
+    """How much of an image lies outside the principal components of known ones: ‖(x − m) − P Pᵀ(x − m)‖₂.
+
+    x: the 784 pixels in [0, 1]; m: their mean over known images; P: the first ``components`` principal directions,
+    1..783. No network takes part; it is the error of a linear autoencoder (Jackson & Mudholkar, Technometrics 1979). known: an Output with images. Returns the score, a function of an output.
+    """
+    if not isinstance(components, int | np.integer) or not 1 <= components <= 783:
+        raise ValueError(f"components: expected a whole number in 1..783, got {components!r}")
+    pixels = _pixels(known)
+    mean = pixels.mean(0)
+    centred = pixels - mean
+    # in descending order; the covariance of 784 pixels is small enough to be taken apart whole
+    directions = np.linalg.eigh(centred.T @ centred)[1][:, ::-1][:, :components]
+
+    def score(output):
+        centred = _pixels(output) - mean
+        return np.linalg.norm(centred - centred @ directions @ directions.T, axis=1).astype(np.float32)
+
+    return score
+
+
+def vim(known, weight, bias, dimension=64):
+    """A virtual logit for what the classifier does not look at (ViM, Wang et al., CVPR 2022, section 4).
+
+    The code is centred where the logits vanish, o = −W⁺ b. R spans all but the first ``dimension`` principal directions
+    of known codes. Score: a · ‖Rᵀ(z − o)‖₂ + energy, with a the mean largest logit of known images over their mean
+    residual. known: output on training images; weight [K, D], bias [K]: of the linear layer that turns a code into
+    logits, as arrays; dimension: in 1..D − 1. Returns the score, a function of an output.
+    """
+    code = _field(known, "code").astype(np.float64)
+    weight, bias = np.asarray(weight, dtype=np.float64), np.asarray(bias, dtype=np.float64)
+    if weight.shape != (_logits(known).shape[1], code.shape[1]) or bias.shape != weight.shape[:1]:
+        raise ValueError(
+            f"weight, bias: expected shapes {[known.logits.shape[1], code.shape[1]]} and [{known.logits.shape[1]}], "
+            f"got {list(weight.shape)} and {list(bias.shape)}"
+        )
+    if not isinstance(dimension, int | np.integer) or not 1 <= dimension < code.shape[1]:
+        raise ValueError(f"dimension: expected a whole number in 1..{code.shape[1] - 1}, got {dimension!r}")
+    origin = -np.linalg.pinv(weight) @ bias
+    centred = code - origin
+    rest = np.linalg.eigh(centred.T @ centred)[1][:, : code.shape[1] - dimension]  # eigh sorts in ascending order
+    scale = _logits(known).max(1).mean() / np.linalg.norm(centred @ rest, axis=1).mean()
+
+    def score(output):
+        residual = np.linalg.norm((_field(output, "code") - origin) @ rest, axis=1)
+        return (scale * residual + energy(output)).astype(np.float32)
+
+    return score
+
+
 def binarised(output, level=0.5):
     """Image and reconstruction as the score ``diff`` compares them: two bool arrays [N, 28, 28]."""
     _residual(output)
@@ -186,6 +266,13 @@ def _residual(output):
     if not np.isfinite(output.reconstruction).all():
         raise ValueError("output: expected a finite reconstruction, got NaN or infinite pixels")
     return output.images / np.float32(255) - output.reconstruction
+
+
+def _pixels(output):
+    """The images as float32 [N, 784] in [0, 1]."""
+    if not isinstance(output, Output) or output.images is None:
+        raise ValueError("output: expected an Output with images; this one has none")
+    return (_validate.images(output.images) / np.float32(255)).reshape(len(output.images), -1)
 
 
 def _field(output, name):

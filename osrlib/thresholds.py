@@ -141,7 +141,7 @@ class TwoTail(_Threshold):
             raise ValueError("match: expected errors smaller than those of nonmatch, got a larger median")
         self.match, self.nonmatch = TailModel(match, self.share), TailModel(-nonmatch, self.share)
         lines = np.linspace(np.median(match), np.median(nonmatch), 2001)
-        cost = (1 - self.unknown) * self.match.beyond(lines) + self.unknown * self.nonmatch.beyond(-lines)
+        cost = self._cost(lines)
         if not np.isfinite(cost).all():
             raise ValueError(f"match and nonmatch: expected such as {self!r} can fit, got tails that are not finite")
         # where the tails leave a gap, every line in it is as good: take its middle
@@ -151,7 +151,9 @@ class TwoTail(_Threshold):
     def cost(self, lines):
         """The two weighted tail probabilities, added, at lines [M]: what τ* makes smallest."""
         _ = self.value
-        lines = np.asarray(lines, dtype=np.float64)
+        return self._cost(np.asarray(lines, dtype=np.float64))
+
+    def _cost(self, lines):
         return (1 - self.unknown) * self.match.beyond(lines) + self.unknown * self.nonmatch.beyond(-lines)
 
     def __repr__(self):
@@ -194,6 +196,58 @@ class Conformal(_Threshold):
         return f"Conformal(alpha={self.alpha:g})"
 
 
+class ClassConformal:
+    """Split-conformal thresholds, one for each class: the promise of :class:`Conformal` holds inside every class.
+
+    classes int [N] put each image into one group, and may be anything that is computed from the image alone: here, the
+    class that the classifier names (Mondrian conformal prediction, Vovk et al. 2005, section 4.5). alpha: as there;
+    every class needs its own 1 / alpha − 1 calibration images.
+    """
+
+    def __init__(self, alpha=0.05):
+        self.alpha = Conformal(alpha).alpha
+        self._lines = {}
+
+    def fit(self, scores, classes):
+        """Set a line for every class that occurs, and return itself. scores [N], classes int [N]."""
+        scores, classes = self._pair(scores, classes)
+        self._lines = {k: Conformal(self.alpha).fit(scores[classes == k]) for k in np.unique(classes).tolist()}
+        return self
+
+    @property
+    def value(self):
+        """The lines, in the unit of the score: a dict class → number."""
+        if not self._lines:
+            raise ValueError(f"{self!r}: expected fit(scores, classes) before, got none")
+        return {k: line.value for k, line in self._lines.items()}
+
+    def reject(self, scores, classes):
+        """True where the score is larger than the line of its class: bool [N]."""
+        return self._each(Conformal.reject, scores, classes, bool)
+
+    def p_values(self, scores, classes):
+        """As :meth:`Conformal.p_values`, among the calibration images of the same class: [N] in (0, 1]."""
+        return self._each(Conformal.p_values, scores, classes, float)
+
+    def _each(self, method, scores, classes, dtype):
+        known = self.value
+        scores, classes = self._pair(scores, classes)
+        if new := set(classes.tolist()) - set(known):
+            raise ValueError(f"classes: expected such as were calibrated, got {sorted(new)} besides")
+        result = np.empty(len(scores), dtype)
+        for k in np.unique(classes).tolist():
+            result[classes == k] = method(self._lines[k], scores[classes == k])
+        return result
+
+    @staticmethod
+    def _pair(scores, classes):
+        scores = _validate.scores(scores)
+        return scores, _validate.labels(classes, "classes", size=len(scores))
+
+    def __repr__(self):
+        return f"ClassConformal(alpha={self.alpha:g})"
+
+
 def any_of(*refusals):
     """The OR rule: refuse what at least one threshold refuses. refusals: bool [N] each; returns bool [N]."""
     if not refusals:
@@ -202,3 +256,16 @@ def any_of(*refusals):
     if len({len(mask) for mask in masks}) > 1:
         raise ValueError(f"any_of: expected arrays of one length, got {[len(mask) for mask in masks]}")
     return np.logical_or.reduce(masks)
+
+
+def union_bound(p_values, alphas):
+    """One p-value out of several, however they depend on each other: the smallest pᵢ · Σα / αᵢ, at most 1.
+
+    The weighted Bonferroni correction. It is at most Σα exactly where some pᵢ is at most its αᵢ, so it agrees with
+    :func:`any_of` over conformal thresholds. p_values: [N] each, alphas: as many numbers > 0; returns [N].
+    """
+    if len(p_values) == 0 or len(p_values) != len(alphas):
+        raise ValueError(f"expected one alpha a p-value, got {len(p_values)} and {len(alphas)}")
+    alphas = [_validate.number(alpha, "alphas", 0, 1, open_low=True) for alpha in alphas]
+    each = [_validate.scores(p, "p_values") * (sum(alphas) / alpha) for p, alpha in zip(p_values, alphas, strict=True)]
+    return np.minimum(np.minimum.reduce(each), 1.0)

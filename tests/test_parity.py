@@ -1,10 +1,14 @@
 """The library against independent implementations; where the two differ, the test says by what and why."""
 
 import numpy as np
+import osr_metrics
 import pytest
 import torch
-from pytorch_ood.detector import EnergyBased, Gram, Mahalanobis, MaxLogit, MaxSoftmax
+from crepes.base import ConformalClassifier
+from pytorch_ood.detector import KNN, EnergyBased, Gram, Mahalanobis, MaxLogit, MaxSoftmax, ViM
+from scipy.spatial.distance import cdist
 from scipy.stats import genpareto, spearmanr
+from sklearn.decomposition import PCA
 from torch import nn
 
 from osrlib import data, losses, metrics, models, scores, thresholds, zoo
@@ -34,6 +38,73 @@ def test_mahalanobis(mtae, training_digits, output):
     # theirs is half the distance, its "covariance" is a sum over the images and not a mean, and it inverts in float32
     ours = scores.mahalanobis(known, training_digits.labels)(output)
     np.testing.assert_allclose(ours, 2 * len(training_digits) * theirs, rtol=0.01)
+
+
+def test_knn(mtae, training_digits, output):
+    known = infer(mtae, training_digits.images)
+    for k, power in ((1, 1), (1, 0), (50, 1)):
+        theirs = KNN(None, k=k, normalize=bool(power))
+        theirs.fit_features(torch.from_numpy(known.code), torch.from_numpy(training_digits.labels))
+        expected = theirs.predict_features(torch.from_numpy(output.code)).numpy()
+        np.testing.assert_allclose(scores.knn(known, k, power)(output), expected, rtol=1e-3, atol=1e-3)
+    # half-normalised, and the fifth neighbour, by the definition
+    half = [one.code / np.linalg.norm(one.code, axis=1, keepdims=True) ** 0.5 for one in (known, output)]
+    fifth = np.sort(cdist(half[1], half[0]), axis=1)[:, 4]
+    np.testing.assert_allclose(scores.knn(known, 5, 0.5)(output), fifth, rtol=1e-3)
+
+
+def test_vim(mtae, training_digits, output):
+    known = infer(mtae, training_digits.images)
+    weight, bias = mtae.classifier.weight.detach(), mtae.classifier.bias.detach()
+    theirs = ViM(None, d=64, w=weight, b=bias).fit_features(
+        torch.from_numpy(known.code), torch.from_numpy(training_digits.labels)
+    )
+    expected = theirs.predict_features(torch.from_numpy(output.code)).numpy()
+    ours = scores.vim(known, weight.numpy(), bias.numpy(), 64)(output)
+    np.testing.assert_allclose(ours, expected, rtol=1e-3, atol=1e-2)
+
+
+def test_pca_residual(mtae, training_digits, output):
+    known = infer(mtae, training_digits.images)
+    pca = PCA(40, svd_solver="full").fit(training_digits.images.reshape(-1, 784) / 255)
+    pixels = output.images.reshape(-1, 784) / 255
+    expected = np.linalg.norm(pixels - pca.inverse_transform(pca.transform(pixels)), axis=1)
+    np.testing.assert_allclose(scores.pca_residual(known, 40)(output), expected, rtol=1e-3, atol=1e-4)
+
+
+def test_p_values(output):
+    values = scores.norm(output).astype(float)
+    calibration, new = values[:300], values[300:]
+    theirs = ConformalClassifier().fit(calibration).predict_p(new[:, None], smoothing=False)
+    np.testing.assert_allclose(thresholds.Conformal(0.05).fit(calibration).p_values(new), theirs[:, 0])
+
+
+def test_p_values_by_class(output):
+    values, guess = scores.norm(output).astype(float), output.logits.argmax(1)
+    theirs = ConformalClassifier().fit(values[:300], bins=guess[:300])
+    expected = theirs.predict_p(values[300:, None], bins=guess[300:], smoothing=False)[:, 0]
+    line = thresholds.ClassConformal(0.1).fit(values[:300], guess[:300])
+    np.testing.assert_allclose(line.p_values(values[300:], guess[300:]), expected)
+    # refused is what has a p-value of at most alpha
+    np.testing.assert_array_equal(line.reject(values[300:], guess[300:]), expected <= 0.1)
+
+
+def test_metrics(mtae, digits):
+    letters = infer(mtae, data.load("letters").sample(400).images)
+    said = infer(mtae, digits.images)
+    known, unknown = scores.msp(said), scores.msp(letters)
+    right = said.logits.argmax(1) == digits.labels
+    together, outside = np.r_[known, unknown], np.r_[np.zeros(500, int), np.ones(400, int)]
+    assert metrics.auroc(known, unknown) == pytest.approx(osr_metrics.auroc(together, outside))
+    assert metrics.aupr(known, unknown) == pytest.approx(osr_metrics.aupr_out(together, outside), abs=1e-3)
+    _, _, area = osr_metrics.oscr_curve(together, outside, np.r_[right, np.zeros(400, bool)].astype(int))
+    assert metrics.oscr(known, right, unknown).area == pytest.approx(area, abs=2e-3)
+    wrong = np.r_[~right, np.ones(400, bool)]
+    curve = metrics.risk_coverage(together, wrong)
+    coverage, risk, _ = osr_metrics.rc_curve(together, wrong.astype(float))
+    np.testing.assert_allclose(curve.coverage, coverage)
+    np.testing.assert_allclose(curve.risk, risk)
+    assert curve.area == pytest.approx(osr_metrics.aurc(together, wrong.astype(float)), abs=1e-3)
 
 
 @pytest.fixture(scope="module")

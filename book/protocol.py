@@ -1,0 +1,80 @@
+"""The protocol's runs: every network, split and seed, into ``results/protocol.csv`` and ``reference.json``.
+
+    python book/protocol.py                                    on this machine: about an hour and a half on two cores
+    python book/protocol.py --backend dask --scheduler tcp://host:8786
+
+What is finished stays finished: an interrupted sweep goes on where it stopped. A Dask worker needs osrlib and MNIST.
+"""
+
+import argparse
+import json
+from pathlib import Path
+
+import pandas as pd
+
+from osrlib import data, protocol, sweep
+
+ROOT = Path(__file__).parents[1]
+RUNS = ROOT / "_build" / "protocol.jsonl"
+RESULTS = ROOT / "book" / "results" / "protocol.csv"
+REFERENCE = ROOT / "book" / "results" / "reference.json"
+MEASURES = ("auroc", "oscr", "closed_accuracy")
+
+
+def table(rows):
+    """One line a method and run: a DataFrame, in the order of the configurations."""
+    keys = ("network", "splits", "split", "seed", "closed_accuracy", "train_seconds")
+    return pd.DataFrame(
+        [
+            {key: row[key] for key in keys} | {"method": method} | measured
+            for row in rows
+            for method, measured in row["methods"].items()
+        ]
+    )
+
+
+def summary():
+    """What ``reference.json`` says of the protocol: per list, network and method mean and spread over splits and seeds.
+
+    ``std`` is over the means of the five splits (how much the splits differ), ``std_seeds`` the mean, over splits, of
+    the standard deviation over seeds (how much a repetition differs).
+    """
+    rows = pd.read_csv(RESULTS)
+    answer = {"seeds": sorted(rows.seed.unique().tolist()), "runs": len(rows.groupby(list(rows.columns[:4])))}
+    for splits, part in rows.groupby("splits"):
+        answer[splits] = {}
+        for (network, method), group in part.groupby(["network", "method"], sort=False):
+            by_split = group.groupby("split")[list(MEASURES)]
+            means, within = by_split.mean(), by_split.std()
+            answer[splits].setdefault(network, {})[method] = {
+                measure: {
+                    "mean": float(means[measure].mean()),
+                    "std": float(means[measure].std()),
+                    "std_seeds": float(within[measure].mean()),
+                }
+                for measure in MEASURES
+            }
+    return answer
+
+
+def main():
+    """Run what is missing, write what there is."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--networks", nargs="+", choices=protocol.NETWORKS, default=list(protocol.NETWORKS))
+    sweep.add_options(parser)
+    options = parser.parse_args()
+    for split in ("train", "test"):  # once, before many workers ask for it
+        data.load("mnist", split)
+    wanted = protocol.configurations(options.seeds, options.networks)
+    rows = sweep.run(
+        protocol.row, wanted, RUNS, backend=options.backend, scheduler=options.scheduler, jobs=options.jobs
+    )
+    table(rows).round(6).to_csv(RESULTS, index=False)
+    reference = json.loads(REFERENCE.read_text(encoding="utf-8"))
+    reference["protocol"] = summary()
+    REFERENCE.write_text(json.dumps(reference, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

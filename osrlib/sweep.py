@@ -1,0 +1,106 @@
+"""Many runs of one function: on the cores of this machine, or on the workers of a Dask cluster.
+
+A sweep maps a function over configurations. Both are plain: the function takes a configuration, a dict that JSON can
+hold, and returns a row, another such dict. It must be importable where it runs, and depend on nothing else.
+"""
+
+import json
+import os
+import sys
+import traceback
+from contextlib import ExitStack
+from pathlib import Path
+
+import joblib
+from tqdm import tqdm
+
+BACKENDS = ("loky", "dask")
+
+
+def run(function, configurations, file, *, backend="loky", scheduler=None, jobs=-1, progress=True):
+    """Run the function on each configuration: a list of the rows that succeeded, in the order given.
+
+    A row comes back with its configuration in it; the two must not share a key.
+    Each row is written to ``file`` (JSON Lines) as soon as it is there. A later call with the same file runs only what
+    is missing. A configuration that fails is reported on stderr, with its traceback, and left out; the others go on.
+
+    backend: "loky", processes on this machine, or "dask", with the scheduler's address ("tcp://host:8786"); jobs: how
+    many at once, -1 for as many as there are cores or workers; progress: show a bar with the time left.
+    ValueError for configurations that occur twice. SystemExit, with a word on what is kept, where the sweep is
+    interrupted or a worker process dies.
+    """
+    if backend not in BACKENDS:
+        raise ValueError(f"backend: expected one of {', '.join(BACKENDS)}; got {backend!r}")
+    if (backend == "dask") != (scheduler is not None):
+        raise ValueError("scheduler: expected an address with the backend dask, and with no other")
+    keys = [_key(configuration) for configuration in configurations]
+    if len(set(keys)) < len(keys):
+        raise ValueError("configurations: expected each once")
+    file = Path(file)
+    done = _read(file)
+    waiting = [configuration for configuration, key in zip(configurations, keys, strict=True) if key not in done]
+    failed = 0
+    with ExitStack() as stack:
+        if backend == "dask":
+            from dask.distributed import Client
+
+            client = stack.enter_context(Client(scheduler))
+            stack.enter_context(joblib.parallel_config("dask", client=client))
+        file.parent.mkdir(parents=True, exist_ok=True)
+        log = stack.enter_context(file.open("a", encoding="utf-8"))
+        bar = stack.enter_context(
+            tqdm(total=len(keys), initial=len(keys) - len(waiting), disable=not progress, unit="row")
+        )
+        # one configuration a task: rows are written as they come, and a long one holds up no other
+        parallel = joblib.Parallel(jobs, return_as="generator_unordered", batch_size=1)
+        try:
+            for configuration, row, error in parallel(joblib.delayed(_attempt)(function, one) for one in waiting):
+                if error is None:
+                    log.write(json.dumps([configuration, row], allow_nan=False) + "\n")
+                    log.flush()
+                    os.fsync(log.fileno())
+                    done[_key(configuration)] = row
+                else:
+                    failed += 1
+                    bar.write(f"failed: {json.dumps(configuration)}\n{error}", file=sys.stderr)
+                bar.update()
+        except (KeyboardInterrupt, joblib.externals.loky.process_executor.TerminatedWorkerError) as end:
+            why = "interrupted" if isinstance(end, KeyboardInterrupt) else f"a worker died ({end})"
+            sys.exit(f"{why}: {len(done)} rows are kept in {file}; the next run goes on from there")
+    if failed:
+        print(f"{failed} of {len(keys)} rows failed, see above; the next run tries them again", file=sys.stderr)
+    return [one | done[key] for one, key in zip(configurations, keys, strict=True) if key in done]
+
+
+def add_options(parser):
+    """Give an ``argparse`` parser the options of :func:`run`: --backend, --scheduler, --jobs."""
+    parser.add_argument("--backend", choices=BACKENDS, default="loky", help="where to run (default: this machine)")
+    parser.add_argument("--scheduler", metavar="ADDRESS", help="of the Dask cluster, as tcp://host:8786")
+    parser.add_argument("--jobs", type=int, default=-1, help="how many at once (default: one a core or worker)")
+
+
+def _attempt(function, configuration):
+    try:
+        row = function(configuration)
+        json.dumps(row, allow_nan=False)
+        if shared := set(row) & set(configuration):
+            raise ValueError(f"row: expected no key of its configuration, got {', '.join(sorted(shared))}")
+    except Exception:  # whatever goes wrong in one row must not stop the others
+        return configuration, None, traceback.format_exc()
+    return configuration, row, None
+
+
+def _key(configuration):
+    return json.dumps(configuration, sort_keys=True)
+
+
+def _read(file):
+    """Finished rows by configuration. A last line without its end is what an interrupted run left: it is cut off."""
+    if not file.exists():
+        return {}
+    content = file.read_bytes()
+    whole = content[: content.rfind(b"\n") + 1]
+    if len(whole) < len(content):
+        with file.open("r+b") as log:
+            log.truncate(len(whole))
+    return {_key(configuration): row for configuration, row in map(json.loads, whole.splitlines())}
