@@ -5,8 +5,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from osrlib import UNKNOWN, data, scores, thresholds, zoo
+from osrlib import UNKNOWN, data, thresholds, zoo
+from osrlib import scores as score_functions
 from osrlib.models import Output, infer
+from osrlib.thresholds import Conformal
 
 
 class Decision(NamedTuple):
@@ -47,6 +49,27 @@ class OpenSetClassifier:
         if len(self.names) != len(self.scores):
             raise ValueError(f"names: expected {len(self.scores)}, one a score, got {len(self.names)}")
 
+    @classmethod
+    def recommended(cls, model=None, known=None, alpha=0.01):
+        """The rule of chapter 8: two keys that share alpha, the share of known images that may be refused.
+
+        ``code``, with 95 % of it: the distance from the nearest known code of the class that the classifier names
+        (:func:`osrlib.scores.knn_sum`). ``drawing``, with 5 %: the relative error of the reconstruction
+        (:func:`osrlib.scores.norm`). Both thresholds are conformal: fit them on known images that neither the model
+        nor the search for neighbours has seen, 20 / alpha − 1 at the least.
+
+        model: reconstructs and classifies, as ``MultiTaskAE`` (default: ``mtae-rule`` of the zoo); known: the
+        :class:`osrlib.data.ImageSet` that it was trained on (default: the first 50,000 digits of MNIST).
+        """
+        alpha = Conformal(alpha).alpha
+        model = zoo.load("mtae-rule") if model is None else model
+        known = data.load("mnist", "train")[: zoo.MODELS["mtae-rule"].images] if known is None else known
+        keys = {
+            "code": score_functions.knn_sum(infer(model, known.images), known.labels),
+            "drawing": partial(score_functions.norm, relative=True),
+        }
+        return cls(model, list(keys.values()), [Conformal(0.95 * alpha), Conformal(0.05 * alpha)], names=keys)
+
     def fit(self, known_images):
         """Fit each threshold on its score of known images, uint8 [N, 28, 28], and return itself."""
         return self.fit_output(infer(self.model, known_images))
@@ -71,12 +94,10 @@ class OpenSetClassifier:
         refused = [threshold.reject(value) for threshold, value in zip(self.thresholds, values, strict=True)]
         guess = output.logits.argmax(1)
         labels = np.where(self.rule(*refused), UNKNOWN, guess)
-        return Decision(
-            labels, guess, np.stack(values, 1), np.stack(refused, 1), self.names, *self._p_values(values)
-        )
+        return Decision(labels, guess, np.stack(values, 1), np.stack(refused, 1), self.names, *self._p_values(values))
 
     def _p_values(self, values):
-        if not all(isinstance(threshold, thresholds.Conformal) for threshold in self.thresholds):
+        if not all(isinstance(threshold, Conformal) for threshold in self.thresholds):
             return None, None
         each = [threshold.p_values(value) for threshold, value in zip(self.thresholds, values, strict=True)]
         alphas = [threshold.alpha for threshold in self.thresholds]
