@@ -13,13 +13,16 @@ import os
 import platform
 import shutil
 import sys
+import time
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
+import protocol
 import safetensors.torch
+import select_rule
 import torch
 
 from osrlib import UNKNOWN, data, detector, losses, metrics, models, plots, scores, thresholds, training, zoo
@@ -215,6 +218,55 @@ def gram_rows(sets):
     }
 
 
+def recommended_rows(sets):
+    """The recommended rule, calibrated on the digits left from training: per world, per seed, and what it costs.
+
+    ``false_refusals``: over 20 random halves of the 10,000 calibration images, what is refused of MNIST's test digits
+    and of the other half.
+    """
+    worlds = {name: data.load(name) for name in ("mnist", *UNKNOWN_WORLDS, *DEVELOPMENT_WORLDS)}
+    letters = worlds["letters"]
+    clean = letters[~np.isin(np.array(data.LETTERS)[letters.labels], data.LOOK_ALIKES)]
+    held_out = sets["train"][zoo.MODELS["mtae-rule"].images :]
+    runs = []
+    for seed in SEEDS_OF["mtae-rule"]:
+        rule = detector.OpenSetClassifier.recommended(trained("mtae-rule", seed)[0]).fit(held_out.images)
+        thirty = np.concatenate([worlds[name].images for name in ("mnist", *UNKNOWN_WORLDS)])
+        start = time.perf_counter()
+        labels = rule.predict(thirty)
+        seconds = time.perf_counter() - start
+        truth = np.r_[worlds["mnist"].labels, np.full(len(thirty) - len(worlds["mnist"]), UNKNOWN)]
+        report = metrics.osr_report(truth, labels)
+        refused = {name: float((rule.predict(worlds[name].images) == UNKNOWN).mean()) for name in worlds}
+        refused["letters without look-alikes"] = float((rule.predict(clean.images) == UNKNOWN).mean())
+        run = {"seed": seed, "mnist": report.mnist, "ood": report.ood, "total": report.total, "seconds": seconds}
+        runs.append(run | {"refused": refused} | {"splits": false_refusals(rule, held_out, worlds["mnist"])})
+    return {
+        "alpha": sum(line.alpha for line in rule.thresholds),
+        **runs[0],
+        "seeds": runs,
+        **spread(runs, ("mnist", "ood", "total")),
+        "refused_mean": {name: float(np.mean([run["refused"][name] for run in runs])) for name in refused},
+    }
+
+
+def false_refusals(rule, held_out, digits, splits=20):
+    """Promise and price: the shares refused of test digits, and of held-out ones, over random calibration halves."""
+    said = [models.infer(rule.model, part.images) for part in (held_out, digits)]
+    values = [[score(output) for score in rule.scores] for output in said]
+    random, refused = np.random.default_rng(0), {"held_out": [], "test": []}
+    for _ in range(splits):
+        half = random.permutation(len(held_out)) < len(held_out) // 2
+        lines = [
+            thresholds.Conformal(line.alpha).fit(value[half])
+            for line, value in zip(rule.thresholds, values[0], strict=True)
+        ]
+        for name, parts in (("held_out", [value[~half] for value in values[0]]), ("test", values[1])):
+            share = thresholds.any_of(*(line.reject(value) for line, value in zip(lines, parts, strict=True))).mean()
+            refused[name].append(float(share))
+    return {name: {"mean": float(np.mean(v)), "std": float(np.std(v, ddof=1))} for name, v in refused.items()}
+
+
 def training_record(name, spec, seeds):
     """How a model was trained and how good it became, per seed; and what it costs on this machine."""
     runs = [trained(name, seed) for seed in seeds]
@@ -347,6 +399,9 @@ def measure():
         "c2ae": c2ae_rows(),
         "nst": nst_rows(sets),
         "gram_deviation": gram_rows(sets),
+        "rule": recommended_rows(sets),
+        "selection": select_rule.summary(),
+        "protocol": protocol.summary(),
     }
 
 

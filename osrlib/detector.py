@@ -53,22 +53,23 @@ class OpenSetClassifier:
     def recommended(cls, model=None, known=None, alpha=0.01):
         """The rule of chapter 8: two keys that share alpha, the share of known images that may be refused.
 
-        ``code``, with 95 % of it: the distance from the nearest known code of the class that the classifier names
-        (:func:`osrlib.scores.knn_sum`). ``drawing``, with 5 %: the relative error of the reconstruction
-        (:func:`osrlib.scores.norm`). Both thresholds are conformal: fit them on known images that neither the model
-        nor the search for neighbours has seen, 20 / alpha − 1 at the least.
+        ``code``, with 80 % of it: the distance from the nearest known codes of the class that the classifier names
+        (:func:`osrlib.scores.knn_sum`). ``pixels``, with 20 %: what 150 principal components leave of the image
+        (:func:`osrlib.scores.pca_residual`), which no fault of the network can hide. Both thresholds are conformal: fit
+        them on known images that neither the model nor this function has seen, 5 / alpha − 1 at the least.
 
-        model: reconstructs and classifies, as ``MultiTaskAE`` (default: ``mtae-rule`` of the zoo); known: the
+        model: classifies by a code, as ``MultiTaskAE`` (default: ``mtae-rule`` of the zoo); known: the
         :class:`osrlib.data.ImageSet` that it was trained on (default: the first 50,000 digits of MNIST).
         """
         alpha = Conformal(alpha).alpha
         model = zoo.load("mtae-rule") if model is None else model
         known = data.load("mnist", "train")[: zoo.MODELS["mtae-rule"].images] if known is None else known
+        output = infer(model, known.images)
         keys = {
-            "code": score_functions.knn_sum(infer(model, known.images), known.labels),
-            "drawing": partial(score_functions.norm, relative=True),
+            "code": score_functions.knn_sum(output, known.labels),
+            "pixels": score_functions.pca_residual(output, 150),
         }
-        return cls(model, list(keys.values()), [Conformal(0.95 * alpha), Conformal(0.05 * alpha)], names=keys)
+        return cls(model, list(keys.values()), [Conformal(0.8 * alpha), Conformal(0.2 * alpha)], names=keys)
 
     def fit(self, known_images):
         """Fit each threshold on its score of known images, uint8 [N, 28, 28], and return itself."""

@@ -119,7 +119,7 @@ def load(name, device="cpu"):
 class Cost(NamedTuple):
     """What a model costs on the machine at hand.
 
-    ``parameters``; ``train_seconds`` for its whole recipe on its share of MNIST, all stages, extrapolated from a part of
+    ``parameters``; ``train_seconds`` for its whole recipe on its share of MNIST, all stages, extrapolated from part of
     one epoch; ``images_per_second`` at inference; ``peak_bytes`` of memory that a training batch adds to the process.
     """
 

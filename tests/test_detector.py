@@ -1,6 +1,7 @@
 """Detector, claims and plots."""
 
 import json
+from functools import partial
 
 import matplotlib
 import numpy as np
@@ -139,3 +140,62 @@ def test_figures_refuse(digits, output):
     for wrong in WRONG_SCORES.values():
         with pytest.raises(ValueError, match="expected"):
             plots.histograms({"mnist": wrong}, "norm")
+
+
+@pytest.fixture(scope="module")
+def rule():
+    """The recommended rule with a small bank, calibrated on held-back digits."""
+    whole = data.load("mnist", "train")
+    return OpenSetClassifier.recommended(known=whole[:5000]).fit(whole[50_000:].images)
+
+
+def test_the_recommended_rule_keeps_its_promise(rule):
+    digits = data.load("mnist")
+    decision = rule.decide(digits.images)
+    assert decision.names == ("code", "pixels") and decision.p_values.shape == (10_000, 2)
+    refused = decision.labels == UNKNOWN
+    assert 0.005 < refused.mean() < 0.015 and (decision.labels == digits.labels).mean() > 0.975
+    # one p-value tells the same as the two lines
+    np.testing.assert_array_equal(decision.p_value <= 0.01 + 1e-12, refused)
+    np.testing.assert_array_equal(refused, decision.refused.any(1))
+    reasons = np.array(decision.reasons())
+    assert set(reasons) <= {"", "code", "pixels", "code, pixels"}
+    np.testing.assert_array_equal(reasons == "", ~refused)
+    np.testing.assert_array_equal([("code" in reason) for reason in reasons], decision.refused[:, 0])
+
+
+def test_the_recommended_rule_refuses_development_worlds(rule):
+    for world in ("patches", "noise", "mnist-noise"):
+        assert (rule.predict(data.load(world).sample(500).images) == UNKNOWN).mean() > 0.97
+
+
+def test_the_price_of_the_rule_over_many_calibrations(rule):
+    held_out = data.load("mnist", "train")[50_000:]
+    output = infer(rule.model, held_out.images)
+    values, random, refused = [score(output) for score in rule.scores], np.random.default_rng(0), []
+    for _ in range(20):
+        half = random.permutation(len(held_out)) < 5000
+        lines = [
+            thresholds.Conformal(line.alpha).fit(value[half])
+            for line, value in zip(rule.thresholds, values, strict=True)
+        ]
+        refused.append(
+            thresholds.any_of(*(line.reject(v[~half]) for line, v in zip(lines, values, strict=True))).mean()
+        )
+    assert 0.007 < np.mean(refused) < 0.013
+
+
+def test_p_values_need_conformal_lines(mtae, digits):
+    plain = OpenSetClassifier(mtae, [scores.norm, partial(scores.diff, level=0.2)], [thresholds.MeanStd()] * 2)
+    decision = plain.fit(digits.images).decide(digits.images)
+    assert decision.names == ("norm", "diff") and decision.p_values is None and decision.p_value is None
+
+
+def test_the_recommended_rule_refuses_bad_input(rule):
+    with pytest.raises(ValueError, match="alpha: expected"):
+        OpenSetClassifier.recommended(alpha=0)
+    few = data.load("mnist", "train")[50_000:50_300]
+    with pytest.raises(ValueError, match="at least 499"):
+        OpenSetClassifier(rule.model, rule.scores, rule.thresholds).fit(few.images)
+    with pytest.raises(ValueError, match="names: expected 2"):
+        OpenSetClassifier(rule.model, rule.scores, rule.thresholds, names=["one"])

@@ -115,3 +115,22 @@ def test_oscr_wants_one_answer_a_digit():
     for wrong in ([True], [1, 0], None):
         with pytest.raises(ValueError, match="expected"):
             metrics.oscr([0.1, 0.2], wrong, [0.3])
+
+
+def test_risk_coverage_by_hand():
+    curve = metrics.risk_coverage([0.1, 0.3, 0.2, 0.9], np.array([False, True, False, True]))
+    assert curve.coverage.tolist() == [0.25, 0.5, 0.75, 1] and curve.risk.tolist() == [0, 0, 1 / 3, 0.5]
+    assert curve.area == pytest.approx((0 + 0 + 1 / 3 + 0.5) / 4)
+    tied = metrics.risk_coverage([1, 1, 2], np.array([True, False, False]))
+    assert tied.coverage.tolist() == [2 / 3, 1] and tied.risk.tolist() == [0.5, 1 / 3]
+    with pytest.raises(ValueError, match="wrong: expected 2"):
+        metrics.risk_coverage([1.0, 2.0], np.array([True]))
+
+
+def test_expected_cost_by_hand():
+    # at 2: half of the known are refused; one of four unknown is accepted, and is worth ten false alarms
+    cost = metrics.expected_cost([1, 3], [2, 3, 4, 5], [2, 9], share_unknown=0.2, ratio=10)
+    assert cost.tolist() == pytest.approx([0.8 * 0.5 + 0.2 * 10 * 0.25, 2.0])
+    for wrong in ({"share_unknown": 2, "ratio": 1}, {"share_unknown": 0.1, "ratio": -1}):
+        with pytest.raises(ValueError, match="expected"):
+            metrics.expected_cost([1.0], [2.0], [1.5], **wrong)

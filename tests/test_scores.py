@@ -176,3 +176,86 @@ def test_mahalanobis_by_hand():
         scores.mahalanobis(Output(None, code), labels[:3])
     with pytest.raises(ValueError, match="code"):
         scores.mahalanobis(Output(None, np.full_like(code, np.nan)), labels)
+
+
+def test_relative_norm_by_hand():
+    image = np.zeros((2, 28, 28), np.uint8)
+    image[0, 0, 0] = 255
+    output = with_reconstruction([0.5], [0.1])._replace(images=image)
+    # ‖1 − 0.5‖ / ‖1‖, and an empty image counts as one grey level long
+    np.testing.assert_allclose(scores.norm(output, relative=True), [0.5, 0.1 * 255], rtol=1e-5)
+
+
+def coded(codes, guesses=None):
+    """An Output with these codes, and logits for these classes."""
+    codes = np.array(codes, dtype=np.float32)
+    return Output(np.eye(2, dtype=np.float32)[np.zeros(len(codes), int) if guesses is None else guesses], codes)
+
+
+def test_knn_by_hand():
+    known, new = coded([[3, 0], [0, 4], [0, 8]]), coded([[0, 2]])
+    assert scores.knn(known, normalise=0)(new).tolist() == [2]
+    assert scores.knn(known, 2, 0)(new)[0] == pytest.approx(13**0.5)
+    assert scores.knn(known)(new)[0] == pytest.approx(0, abs=1e-6)  # the direction is known, the length is not
+    # z / ‖z‖^½: [0, √2] against [0, 2]
+    assert scores.knn(known, normalise=0.5)(new)[0] == pytest.approx(2 - 2**0.5)
+
+
+def test_knn_in_the_class_that_is_named():
+    known, labels = coded([[1, 0], [0, 1]]), np.array([0, 1])
+    near = scores.knn(known, normalise=0, labels=labels)
+    assert near(coded([[1, 0], [1, 0]], [0, 1])).tolist() == pytest.approx([0, 2**0.5])
+
+
+def test_knn_sum_adds_direction_and_length():
+    random = np.random.default_rng(0)
+    known = coded(random.normal(size=(300, 8)))
+    new = coded(random.normal(size=(20, 8)))
+    chosen = np.random.default_rng(5).permutation(300)[:100]
+    some = coded(known.code[chosen])
+    expected = sum(
+        scores.knn(known, normalise=power)(new) / scores.knn(known, 2, power)(some).std() for power in (1.0, 0.0)
+    )
+    np.testing.assert_allclose(scores.knn_sum(known, sample=100, seed=5)(new), expected, rtol=1e-5)
+
+
+def test_pca_residual_by_hand():
+    images = np.zeros((4, 28, 28), np.uint8)
+    images[:, 0, 0] = [0, 51, 102, 153]  # one direction explains them all
+    odd = images[:1].copy()
+    odd[0, 5, 5] = 255
+    score = scores.pca_residual(Output(None, None, images=images), 1)
+    assert score(Output(None, None, images=images)).max() < 1e-5
+    assert score(Output(None, None, images=odd))[0] == pytest.approx(1, abs=1e-4)
+
+
+def test_vim_by_hand():
+    # logits are z₀ and −z₀; the second number of a code is what the classifier ignores
+    weight, bias = np.array([[1.0, 0.0], [-1.0, 0.0]]), np.zeros(2)
+    codes = np.array([[4.0, 1.0], [-4.0, 1.0], [4.0, -1.0], [-4.0, -1.0]])
+    known = Output(codes @ weight.T, codes)
+    score = scores.vim(known, weight, bias, 1)
+    new = np.array([[4.0, 0.0], [4.0, 3.0]])
+    low, high = score(Output(new @ weight.T, new))
+    assert high - low == pytest.approx(4 / 1 * 3)  # mean largest logit 4 over mean residual 1, times 3
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda known: scores.knn(known, 0),
+        lambda known: scores.knn(known, 4),
+        lambda known: scores.knn(known, 1.5),
+        lambda known: scores.knn(known, normalise=2),
+        lambda known: scores.knn(known, labels=np.array([0, 1])),
+        lambda known: scores.pca_residual(known),
+        lambda known: scores.pca_residual(known._replace(images=np.zeros((3, 28, 28), np.uint8)), 784),
+        lambda known: scores.vim(known, np.zeros((2, 3)), np.zeros(2)),
+        lambda known: scores.vim(known, np.eye(2), np.zeros(2), 2),
+        lambda known: scores.knn(known._replace(code=None)),
+        lambda known: scores.knn_sum(known._replace(code=np.full((3, 2), np.nan))),
+    ],
+)
+def test_scores_of_known_images_refuse(make):
+    with pytest.raises(ValueError, match="expected"):
+        make(coded([[1, 0], [0, 1], [1, 1]]))

@@ -151,3 +151,52 @@ def test_two_tails_refuse(wrong):
         thresholds.TwoTail().reject(good)
     with pytest.raises(ValueError, match="expected fit"):
         thresholds.TwoTail().cost(1.0)
+
+
+def test_a_line_for_each_class():
+    random = np.random.default_rng(0)
+    classes = random.integers(0, 3, 6000)
+    values = random.normal(size=6000) * (1 + 5 * classes)  # one class is spread far wider than another
+    half = random.permutation(6000) < 3000
+    lines = thresholds.ClassConformal(0.05).fit(values[half], classes[half])
+    refused = lines.reject(values[~half], classes[~half])
+    together = thresholds.Conformal(0.05).fit(values[half]).reject(values[~half])
+    by_class = [[mask[classes[~half] == k].mean() for k in range(3)] for mask in (refused, together)]
+    assert min(by_class[0]) > 0.03 and max(by_class[0]) < 0.07
+    assert min(by_class[1]) < 0.01 and max(by_class[1]) > 0.1
+    assert list(lines.value) == [0, 1, 2] and lines.value[0] < lines.value[2]
+    # where there is one class, it is the other threshold
+    alone = thresholds.ClassConformal(0.05).fit(values, np.zeros(6000, int))
+    plain = thresholds.Conformal(0.05).fit(values)
+    assert alone.value == {0: plain.value}
+    np.testing.assert_array_equal(alone.p_values(values, np.zeros(6000, int)), plain.p_values(values))
+
+
+def test_lines_for_classes_refuse():
+    line = thresholds.ClassConformal(0.1)
+    with pytest.raises(ValueError, match="expected fit"):
+        line.reject([1.0], [0])
+    with pytest.raises(ValueError, match="expected 12 entries"):
+        line.fit(np.arange(12.0), [0, 1])
+    with pytest.raises(ValueError, match="at least 9"):
+        line.fit(np.arange(12.0), [0] * 10 + [1] * 2)
+    line.fit(np.arange(12.0), [0] * 12)
+    with pytest.raises(ValueError, match=r"got \[3\] besides"):
+        line.reject([1.0], [3])
+    with pytest.raises(ValueError, match="alpha: expected"):
+        thresholds.ClassConformal(1)
+
+
+def test_the_union_bound_agrees_with_either():
+    random = np.random.default_rng(0)
+    known, new = random.normal(size=(2, 999)), random.normal(1, 1, size=(2, 500))
+    alphas = 0.08, 0.02
+    lines = [thresholds.Conformal(alpha).fit(values) for alpha, values in zip(alphas, known, strict=True)]
+    each = [line.p_values(values) for line, values in zip(lines, new, strict=True)]
+    either = thresholds.any_of(*(line.reject(values) for line, values in zip(lines, new, strict=True)))
+    p = thresholds.union_bound(each, alphas)
+    np.testing.assert_array_equal(p <= 0.1 + 1e-12, either)
+    assert p.max() <= 1 and p.min() > 0
+    for wrong in (([], []), ([[0.5]], [0.1, 0.1]), ([[0.5]], [0]), ([[np.nan]], [0.1])):
+        with pytest.raises(ValueError, match="expected"):
+            thresholds.union_bound(*wrong)
