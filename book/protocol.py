@@ -60,16 +60,12 @@ def summary():
 def main():
     """Run what is missing, write what there is."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--networks", nargs="+", choices=protocol.NETWORKS, default=list(protocol.NETWORKS))
     sweep.add_options(parser)
     options = parser.parse_args()
     for split in ("train", "test"):  # once, before many workers ask for it
         data.load("mnist", split)
-    wanted = protocol.configurations(options.seeds, options.networks)
-    rows = sweep.run(
-        protocol.row, wanted, RUNS, backend=options.backend, scheduler=options.scheduler, jobs=options.jobs
-    )
+    where = {"backend": options.backend, "scheduler": options.scheduler, "jobs": options.jobs}
+    rows = sweep.run(protocol.row, protocol.configurations(), RUNS, **where)
     table(rows).round(6).to_csv(RESULTS, index=False)
     reference = json.loads(REFERENCE.read_text(encoding="utf-8"))
     reference["protocol"] = summary()

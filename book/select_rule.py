@@ -238,7 +238,8 @@ def main():
             f"Round {number}: {len(rows)} trainings, {lines.rule.nunique()} rules, {len(lines)} candidates; alpha = "
             f"{ALPHA:.0%}.\nCriterion: at least 98 % of held-back digits answered rightly; of patches, noise and noisy "
             f"digits at least {FAR_BAR:.0%} refused\nby every network of the kind; then the largest mean "
-            f"of letters (no look-alikes) and held-out digits refused.\n{len(ranked)} candidates meet the two conditions. "
+            f"of letters (no look-alikes) and held-out digits refused.\n"
+            f"{len(ranked)} candidates meet both conditions. "
             f"The best fifteen, means over seeds:\n\n{_text(ranked.head(15))}\n\n"
         )
     guarded = ranked[ranked.rule.str.endswith(GUARD)]

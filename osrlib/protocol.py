@@ -82,11 +82,11 @@ def spec(network, classes):
     }[network]
 
 
-def configurations(seeds=(0, 1, 2), networks=tuple(NETWORKS)):
+def configurations(seeds=(0, 1, 2)):
     """Every run of the protocol: dicts with network, splits ("neal" or "vaze"), split 0..4 and seed."""
     return [
         {"network": network, "splits": splits, "split": split, "seed": seed}
-        for network in networks
+        for network in NETWORKS
         for seed in seeds
         for splits, each in data.SPLITS.items()
         for split in range(len(each))
