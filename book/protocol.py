@@ -8,6 +8,7 @@ What is finished stays finished: an interrupted sweep goes on where it stopped. 
 
 import argparse
 import json
+import sys
 from pathlib import Path
 
 import pandas as pd
@@ -51,6 +52,7 @@ def summary():
                     "mean": float(means[measure].mean()),
                     "std": float(means[measure].std()),
                     "std_seeds": float(within[measure].mean()),
+                    "by_split": means[measure].round(6).tolist(),
                 }
                 for measure in MEASURES
             }
@@ -65,11 +67,14 @@ def main():
     for split in ("train", "test"):  # once, before many workers ask for it
         data.load("mnist", split)
     where = {"backend": options.backend, "scheduler": options.scheduler, "jobs": options.jobs}
-    rows = sweep.run(protocol.row, protocol.configurations(), RUNS, **where)
+    wanted = protocol.configurations()
+    rows = sweep.run(protocol.row, wanted, RUNS, **where)
+    if len(rows) < len(wanted):
+        sys.exit("Some runs failed, see above: the published table stays as it is")
     table(rows).round(6).to_csv(RESULTS, index=False)
     reference = json.loads(REFERENCE.read_text(encoding="utf-8"))
     reference["protocol"] = summary()
-    REFERENCE.write_text(json.dumps(reference, indent=1) + "\n", encoding="utf-8")
+    REFERENCE.write_text(json.dumps(reference, indent=1, allow_nan=False) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

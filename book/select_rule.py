@@ -13,6 +13,7 @@ and no photograph of CIFAR-10 takes part.
 """
 
 import argparse
+import sys
 from functools import partial
 from pathlib import Path
 
@@ -177,7 +178,7 @@ def table(rows):
     answer = ten[["accuracy", "false refusals", "letters", *FAR]].mean()
     answer["held-out digits"] = each[each.digits == "six"].groupby(group, sort=False)["held-out digits"].mean()
     answer["worst far"] = each.groupby(group, sort=False)[list(FAR)].min().min(axis=1)
-    answer["near"] = answer[list(NEAR)].mean(axis=1)
+    answer["near"] = answer[list(NEAR)].mean(axis=1, skipna=False)
     return answer.reset_index()
 
 
@@ -231,6 +232,8 @@ def main():
     text, tables = "", []
     for number, wanted in enumerate((configurations(kinds, (0, 1), 1), configurations(kinds[:1], (0, 1, 2), 2)), 1):
         rows = sweep.run(row, wanted, RUNS, backend=options.backend, scheduler=options.scheduler, jobs=options.jobs)
+        if len(rows) < len(wanted):
+            sys.exit("Some trainings failed, see above: nothing was chosen")
         lines = table(rows)
         tables.append(lines.round(5).assign(round=number))
         ranked = choose(lines)

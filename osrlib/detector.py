@@ -17,7 +17,7 @@ class Decision(NamedTuple):
     ``labels`` int64 [N], 0–9 or ``UNKNOWN``; ``guess`` int64 [N], the digit that the classifier would have said;
     ``scores`` float32 [N, S]; ``refused`` bool [N, S], which score lies beyond its threshold; ``names``, of the S
     scores. ``p_values`` float64 [N, S], one a score, and ``p_value`` [N], all of them in one, in (0, 1]: None where a
-    threshold is not conformal.
+    threshold is not conformal, or where the rule is not ``any_of``.
     """
 
     labels: np.ndarray
@@ -98,7 +98,8 @@ class OpenSetClassifier:
         return Decision(labels, guess, np.stack(values, 1), np.stack(refused, 1), self.names, *self._p_values(values))
 
     def _p_values(self, values):
-        if not all(isinstance(threshold, Conformal) for threshold in self.thresholds):
+        # one p-value for all is the OR rule's
+        if self.rule is not thresholds.any_of or not all(isinstance(line, Conformal) for line in self.thresholds):
             return None, None
         each = [threshold.p_values(value) for threshold, value in zip(self.thresholds, values, strict=True)]
         alphas = [threshold.alpha for threshold in self.thresholds]

@@ -56,7 +56,8 @@ def read_file(path):
     except (Image.DecompressionBombWarning, Image.DecompressionBombError):
         raise ValueError(f"more than {Image.MAX_IMAGE_PIXELS:,} pixels") from None
     except Exception as error:  # damaged files make Pillow's decoders fail in many ways
-        raise ValueError(str(error).replace(str(path), Path(path).name) or type(error).__name__) from error
+        reason = str(error).replace(repr(str(path)), Path(path).name).replace(str(path), Path(path).name)
+        raise ValueError(reason or type(error).__name__) from error
 
 
 def to_mnist(image):
@@ -76,10 +77,14 @@ def to_mnist(image):
     if shade > 0.5:
         grey, shade = 1 - grey, 1 - shade
     ink = np.clip(grey - shade, 0, None)
+    # a soft shadow over the page is not a stroke
+    faint = 1.2 * np.quantile(np.abs(border - np.median(border)), 0.95)
     if ink.max() < 0.05:  # nothing was drawn
         return np.zeros((SIDE, SIDE), np.uint8)
-    ink /= ink.max()
+    ink = np.where(ink > faint, ink / ink.max(), 0)
     rows, columns = (np.flatnonzero((ink > FAINT).any(axis)) for axis in (1, 0))
+    if len(rows) == 0:
+        return np.zeros((SIDE, SIDE), np.uint8)
     ink = ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
     scale = BOX / max(ink.shape)
     height, width = (max(1, round(length * scale)) for length in ink.shape)
@@ -98,11 +103,15 @@ def _grey(image):
         return image / 255
     image = ImageOps.exif_transpose(image)
     if image.mode.startswith(("I", "F")):  # 16 bits and more, which convert("L") would cut off at 255
-        values = np.nan_to_num(np.asarray(image, dtype=np.float64))
-        return values / (65535 if values.max() > 255 else 255)
+        values = np.clip(np.nan_to_num(np.asarray(image, dtype=np.float64)), 0, None)
+        return np.clip(
+            values / next(top for top in (1, 255, 65535, max(65536, values.max())) if values.max() <= top), 0, 1
+        )
     if "A" in image.getbands() or "transparency" in image.info:
-        paper = Image.new("RGBA", image.size, "white")
-        image = Image.alpha_composite(paper, image.convert("RGBA"))
+        image = image.convert("RGBA")
+        inked = np.asarray(image.convert("L"))[np.asarray(image)[..., 3] > 127]
+        paper = "black" if inked.size and inked.mean() > 127 else "white"
+        image = Image.alpha_composite(Image.new("RGBA", image.size, paper), image)
     return np.asarray(image.convert("L")) / 255
 
 

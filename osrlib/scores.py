@@ -184,10 +184,11 @@ def knn(known, k=1, normalise=1.0, labels=None):
     known: output on training images; k: in 1..N. Returns the score, a function of an output.
     """
     code = _field(known, "code")
-    labels = np.zeros(len(code), int) if labels is None else _validate.labels(labels, size=len(code))
-    sizes = np.unique(labels, return_counts=True)
-    if not isinstance(k, int | np.integer) or isinstance(k, bool) or not 1 <= k <= sizes[1].min():
-        raise ValueError(f"k: expected a whole number in 1..{sizes[1].min()}, got {k!r}")
+    in_class = labels is not None
+    labels = _validate.labels(labels, size=len(code)) if in_class else np.zeros(len(code), int)
+    classes, sizes = np.unique(labels, return_counts=True)
+    if not isinstance(k, int | np.integer) or isinstance(k, bool) or not 1 <= k <= sizes.min():
+        raise ValueError(f"k: expected a whole number in 1..{sizes.min()} (known images, of a class), got {k!r}")
     power = _validate.number(normalise, "normalise", 0, 1)
 
     def place(code):
@@ -196,12 +197,14 @@ def knn(known, k=1, normalise=1.0, labels=None):
 
     banks = {
         label: NearestNeighbors(n_neighbors=k, algorithm="brute").fit(place(code[labels == label]))
-        for label in sizes[0].tolist()
+        for label in classes.tolist()
     }
 
     def score(output):
         code = place(_field(output, "code"))
-        group = _logits(output).argmax(1) if len(banks) > 1 else np.zeros(len(code), int)
+        group = _logits(output).argmax(1) if in_class else np.zeros(len(code), int)
+        if new := set(group.tolist()) - set(banks):
+            raise ValueError(f"output: expected known images of every class that is named, got none of {sorted(new)}")
         distance = np.empty(len(code), np.float32)
         for label in np.unique(group).tolist():
             distance[group == label] = banks[label].kneighbors(code[group == label])[0][:, -1]
@@ -221,6 +224,8 @@ def knn_sum(known, labels=None, powers=(1.0, 0.0), sample=2000, seed=0):
     some = Output(*(None if part is None else part[chosen] for part in known))
     # among the known images, the nearest neighbour of each is itself: ask for the second
     spreads = [knn(known, 2, power, labels)(some).std() for power in powers]
+    if min(spreads) == 0:
+        raise ValueError("known: expected codes at different distances from each other, got the same for all")
     distances = [knn(known, 1, power, labels) for power in powers]
 
     def score(output):
@@ -238,7 +243,9 @@ def pca_residual(known, components=150):
     """
     if not isinstance(components, int | np.integer) or not 1 <= components <= 783:
         raise ValueError(f"components: expected a whole number in 1..783, got {components!r}")
-    pixels = _pixels(known)
+    pixels = _pixels(known).astype(np.float64)
+    if len(pixels) <= components:
+        raise ValueError(f"known: expected more than {components} images for as many components, got {len(pixels)}")
     mean = pixels.mean(0)
     centred = pixels - mean
     # in descending order; the covariance of 784 pixels is small enough to be taken apart whole

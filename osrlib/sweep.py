@@ -22,7 +22,10 @@ def run(function, configurations, file, *, backend="loky", scheduler=None, jobs=
 
     A row comes back with its configuration in it; the two must not share a key.
     Each row is written to ``file`` (JSON Lines) as soon as it is there. A later call with the same file runs only what
-    is missing. A configuration that fails is reported on stderr, with its traceback, and left out; the others go on.
+    is missing; after a change of the function, start with a new file. A configuration that fails is reported on stderr,
+    with its traceback, and left out; the others go on.
+
+    Torch's random numbers belong to a process: give Dask workers one thread each (``--nthreads 1``).
 
     backend: "loky", processes on this machine, or "dask", with the scheduler's address ("tcp://host:8786"); jobs: how
     many at once, -1 for as many as there are cores or workers; progress: show a bar with the time left.
@@ -82,7 +85,9 @@ def add_options(parser):
 def _attempt(function, configuration):
     try:
         row = function(configuration)
-        json.dumps(row, allow_nan=False)
+        if not isinstance(row, dict):
+            raise ValueError(f"row: expected a dict, got {type(row).__name__}")
+        row = json.loads(json.dumps(row, allow_nan=False))  # as a resumed sweep would read it
         if shared := set(row) & set(configuration):
             raise ValueError(f"row: expected no key of its configuration, got {', '.join(sorted(shared))}")
     except Exception:  # whatever goes wrong in one row must not stop the others
@@ -91,7 +96,7 @@ def _attempt(function, configuration):
 
 
 def _key(configuration):
-    return json.dumps(configuration, sort_keys=True)
+    return json.dumps(configuration, sort_keys=True, allow_nan=False)
 
 
 def _read(file):
@@ -100,7 +105,13 @@ def _read(file):
         return {}
     content = file.read_bytes()
     whole = content[: content.rfind(b"\n") + 1]
-    if len(whole) < len(content):
+    try:
+        done = {_key(configuration): row for configuration, row in map(json.loads, whole.splitlines())}
+    except ValueError as error:
+        raise ValueError(f"{file}: expected the rows of a sweep, got something else ({error})") from error
+    if len(whole) < len(content) and content[len(whole) :].startswith(b"["):
         with file.open("r+b") as log:
             log.truncate(len(whole))
-    return {_key(configuration): row for configuration, row in map(json.loads, whole.splitlines())}
+    elif len(whole) < len(content):
+        raise ValueError(f"{file}: expected the rows of a sweep, got a last line that is none")
+    return done

@@ -201,7 +201,8 @@ class ClassConformal:
 
     classes int [N] put each image into one group, and may be anything that is computed from the image alone: here, the
     class that the classifier names (Mondrian conformal prediction, Vovk et al. 2005, section 4.5). alpha: as there;
-    every class needs its own 1 / alpha − 1 calibration images.
+    every class needs its own 1 / alpha − 1 calibration images. It asks for the classes in each call: it is no
+    threshold for :class:`osrlib.detector.OpenSetClassifier`.
     """
 
     def __init__(self, alpha=0.05):
@@ -261,8 +262,8 @@ def any_of(*refusals):
 def union_bound(p_values, alphas):
     """One p-value out of several, however they depend on each other: the smallest pᵢ · Σα / αᵢ, at most 1.
 
-    The weighted Bonferroni correction. It is at most Σα exactly where some pᵢ is at most its αᵢ, so it agrees with
-    :func:`any_of` over conformal thresholds. p_values: [N] each, alphas: as many numbers > 0; returns [N].
+    The weighted Bonferroni correction. But for rounding, it is at most Σα where some pᵢ is at most its αᵢ: it agrees
+    with :func:`any_of` over conformal thresholds. p_values: [N] each, alphas: as many numbers > 0; returns [N].
     """
     if len(p_values) == 0 or len(p_values) != len(alphas):
         raise ValueError(f"expected one alpha a p-value, got {len(p_values)} and {len(alphas)}")

@@ -55,6 +55,24 @@ def test_digits_of_mnist_stay_what_they_are():
     assert (again == images).all((1, 2)).mean() > 0.7 and np.abs(again.astype(int) - images).mean() < 0.2
 
 
+def test_a_shadow_over_the_page_is_no_stroke():
+    page = np.full((240, 240), 225, np.uint8)
+    page[90:150, 110:130] = 40
+    shadow = np.clip(page - np.linspace(0, 25, 240)[None, :], 0, 255).astype(np.uint8)
+    assert apart(folder.to_mnist(shadow), folder.to_mnist(page)) < 6
+
+
+def test_floating_point_pixels():
+    paper = np.ones((60, 60), np.float32)
+    paper[20:40, 25:35] = 0
+    assert apart(folder.to_mnist(Image.fromarray(paper)), folder.to_mnist((paper * 255).astype(np.uint8))) < 1
+
+
+def test_white_ink_on_nothing():
+    image = drawing(mode="RGBA", ink=(255, 255, 255, 255), paper=(0, 0, 0, 0))
+    np.testing.assert_array_equal(folder.to_mnist(image), folder.to_mnist(drawing()))
+
+
 def test_transparency_is_paper():
     image = drawing(mode="RGBA", ink=(0, 0, 0, 255), paper=(0, 0, 0, 0))
     np.testing.assert_array_equal(folder.to_mnist(image), folder.to_mnist(drawing()))

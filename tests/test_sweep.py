@@ -111,7 +111,7 @@ def cluster(tmp_path):
     ]
     try:
         deadline = time.monotonic() + 120
-        while not file.exists():
+        while not (file.exists() and file.read_text().strip().endswith("}")):
             assert time.monotonic() < deadline and all(process.poll() is None for process in processes)
             time.sleep(0.1)
         yield json.loads(file.read_text())["address"], [process.pid for process in processes[1:]]
