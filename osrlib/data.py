@@ -33,8 +33,8 @@ from osrlib import _validate
 DIGITS = tuple("0123456789")
 LETTERS = tuple(string.ascii_uppercase + string.ascii_lowercase)
 LOOK_ALIKES = tuple("ODQoIJijlZzSsGbBgq")
-"""Letters that a reader, shown one alone, can take for a digit: O D Q o for 0, I J i j l for 1, Z z for 2, S s for 5,
-G b for 6, B for 8, g q for 9. To refuse them is not asked of anyone."""
+"""Letters that a reader who is shown one alone can take for a digit. O D Q o pass for 0, I J i j l for 1, Z z for 2,
+S s for 5, G b for 6, B for 8 and g q for 9. To refuse them is not asked of anyone."""
 PHOTOGRAPHS = ("astronaut", "brick", "camera", "chelsea", "coffee", "coins", "grass", "gravel", "moon")
 
 

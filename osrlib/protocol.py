@@ -67,9 +67,9 @@ NETWORKS = {
     "multi-task": (*_any, "norm", "relative norm", "diff", "kNN sum", "the rule"),
     "c2ae": ("softmax", "max logit", "C2AE", "C2AE, relative"),
 }
-"""Which methods read which network: the encoder trained to classify and nothing else; the two tasks, trained as the
-rule wants it (``mtae-rule`` of the zoo); C2AE. All by the recipe ``fast``, C2AE's first stage too. Its second stage has
-6 epochs here and not the 15 of the zoo, to keep thirty trainings affordable."""
+"""Which methods read which network. ``plain`` is trained to classify and nothing else, ``multi-task`` as the rule wants
+it (``mtae-rule`` of the zoo), ``c2ae`` as chapter 3 does. All by the recipe ``fast``, as C2AE in its first stage. Its
+second stage has 6 epochs here and not the 15 of the zoo, to keep thirty trainings affordable."""
 
 
 def spec(network, classes):

@@ -217,7 +217,7 @@ class ClassConformal:
 
     @property
     def value(self):
-        """The lines, in the unit of the score: a dict class → number."""
+        """A dict from class to its line in the unit of the score."""
         if not self._lines:
             raise ValueError(f"{self!r}: expected fit(scores, classes) before, got none")
         return {k: line.value for k, line in self._lines.items()}
