@@ -68,7 +68,11 @@ print(len(sweep.run(square, wanted, sys.argv[1] + "/rows", jobs=1)))
 @pytest.mark.skipif(sys.platform == "win32", reason="signals are sent in another way there")
 def test_an_interrupted_sweep_goes_on(tmp_path):
     command = [sys.executable, "-c", SLOW, str(tmp_path)]
-    first = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    # a test run in the background of a shell has this signal switched off, and its children inherit that
+    first = subprocess.Popen(
+        command, cwd=ROOT, stderr=subprocess.PIPE, text=True, start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )  # fmt: skip
     deadline = time.monotonic() + 120
     while not ((tmp_path / "rows").exists() and (tmp_path / "rows").read_text().count("\n") >= 2):
         assert time.monotonic() < deadline and first.poll() is None
