@@ -45,13 +45,12 @@ def keys(seen, last):
             "norm": scores.norm,
             "relative norm": partial(scores.norm, relative=True),
         }
-    weight, bias = (part.detach().numpy() for part in (seen.model.classifier.weight, seen.model.classifier.bias))
     made = {f"kNN {power:g}": scores.knn(seen.train, normalise=power) for power in (1.0, 0.5, 0.0)}
     made |= {"kNN 1, k = 5": scores.knn(seen.train, 5)}
     made |= {f"PCA {count}": scores.pca_residual(seen.train, count) for count in (50, 150, 300)}
     return made | {
         "Mahalanobis": scores.mahalanobis(seen.train, seen.labels),
-        "ViM": scores.vim(seen.train, weight, bias),
+        "ViM": scores.vim(seen.train, *protocol.last_layer(seen.model)),
         "softmax": scores.msp,
         "energy": scores.energy,
         "norm": scores.norm,

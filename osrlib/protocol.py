@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from osrlib import data, detector, losses, metrics, models, scores, training, zoo
+from osrlib import data, detector, losses, metrics, models, scores, thresholds, training, zoo
 
 CALIBRATION = 10_000
 """How many of MNIST's 60,000 training images, the last ones, are kept from training to calibrate on."""
@@ -26,7 +26,8 @@ class Seen(NamedTuple):
     held_out: models.Output
 
 
-def _last_layer(model):
+def last_layer(model):
+    """The weight [K, D] and the bias [K] that turn a model's code into logits, as arrays: what ViM asks for."""
     return tuple(part.detach().cpu().numpy() for part in (model.classifier.weight, model.classifier.bias))
 
 
@@ -42,15 +43,24 @@ def _rule(seen):
     return lambda output: 1 - rule.decide_output(output).p_value
 
 
+def _joined(seen):
+    parts = (scores.knn(seen.train), scores.msp)
+    lines = [thresholds.Conformal().fit(part(seen.held_out)) for part in parts]
+    return lambda output: thresholds.fisher(
+        [line.p_values(part(output)) for line, part in zip(lines, parts, strict=True)]
+    )
+
+
 METHODS: dict[str, Callable] = {
     "softmax": lambda seen: scores.msp,
     "max logit": lambda seen: scores.max_logit,
     "energy": lambda seen: scores.energy,
     "Mahalanobis": lambda seen: scores.mahalanobis(seen.train, seen.labels),
-    "ViM": lambda seen: scores.vim(seen.train, *_last_layer(seen.model)),
+    "ViM": lambda seen: scores.vim(seen.train, *last_layer(seen.model)),
     "Gram deviation": _gram,
     "kNN": lambda seen: scores.knn(seen.train),
     "kNN sum": lambda seen: scores.knn_sum(seen.train, seen.labels),
+    "kNN and softmax": _joined,
     "PCA residual": lambda seen: scores.pca_residual(seen.train),
     "norm": lambda seen: scores.norm,
     "relative norm": lambda seen: partial(scores.norm, relative=True),
@@ -64,7 +74,7 @@ METHODS: dict[str, Callable] = {
 _any = ("softmax", "max logit", "energy", "Mahalanobis", "ViM", "Gram deviation", "kNN")
 NETWORKS = {
     "plain": (*_any, "PCA residual"),
-    "multi-task": (*_any, "norm", "relative norm", "diff", "kNN sum", "the rule"),
+    "multi-task": (*_any, "norm", "relative norm", "diff", "kNN sum", "kNN and softmax", "the rule"),
     "c2ae": ("softmax", "max logit", "C2AE", "C2AE, relative"),
 }
 """Which methods read which network. ``plain`` is trained to classify and nothing else, ``multi-task`` as the rule wants

@@ -270,3 +270,19 @@ def union_bound(p_values, alphas):
     alphas = [_validate.number(alpha, "alphas", 0, 1, open_low=True) for alpha in alphas]
     each = [_validate.scores(p, "p_values") * (sum(alphas) / alpha) for p, alpha in zip(p_values, alphas, strict=True)]
     return np.minimum(np.minimum.reduce(each), 1.0)
+
+
+def fisher(p_values):
+    """Several p-values joined into one unknownness: −Σ log pᵢ, larger = more unknown (Fisher 1932, section 21.1).
+
+    Images that are fairly strange to each score come before those that are strange to one. Fisher's own test would need
+    independent p-values: set a line on held-back images in its place. p_values: [N] each, in (0, 1]; returns float [N].
+    """
+    if len(p_values) == 0:
+        raise ValueError("p_values: expected at least one array [N], got none")
+    each = [_validate.scores(p, "p_values") for p in p_values]
+    if len({len(p) for p in each}) > 1:
+        raise ValueError(f"p_values: expected arrays of one length, got {[len(p) for p in each]}")
+    if not all((p > 0).all() and (p <= 1).all() for p in each):
+        raise ValueError("p_values: expected numbers in (0, 1], got others")
+    return -np.log(each).sum(0)

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from scipy.stats import genpareto
+from scipy.stats import chi2, combine_pvalues, genpareto
 
 from osrlib import thresholds
 from tests.conftest import WRONG_SCORES
@@ -200,3 +200,14 @@ def test_the_union_bound_agrees_with_either():
     for wrong in (([], []), ([[0.5]], [0.1, 0.1]), ([[0.5]], [0]), ([[np.nan]], [0.1])):
         with pytest.raises(ValueError, match="expected"):
             thresholds.union_bound(*wrong)
+
+
+def test_fisher_adds_logarithms():
+    p = np.random.default_rng(0).uniform(size=(2, 50))
+    joined = thresholds.fisher(p)
+    oracle = [combine_pvalues(pair, method="fisher") for pair in p.T]
+    np.testing.assert_allclose(2 * joined, [one.statistic for one in oracle])
+    np.testing.assert_allclose(chi2.sf(2 * joined, 4), [one.pvalue for one in oracle])
+    for wrong in ([], [[0.5], [0.5, 0.5]], [[0.0]], [[1.5]], [[np.nan]]):
+        with pytest.raises(ValueError, match="expected"):
+            thresholds.fisher(wrong)
