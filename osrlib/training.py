@@ -77,7 +77,7 @@ def fit(model, loss, data, recipe, *, seed=0, test=None, progress=True, device=N
     generator = torch.Generator().manual_seed(seed)
     batches = -(-len(images) // recipe.batch_size)
     # AdamW without weight decay is Adam
-    optimizer = torch.optim.AdamW(model.parameters(), lr=recipe.lr, weight_decay=recipe.weight_decay)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=recipe.lr, weight_decay=recipe.weight_decay, fused=True)
     schedule = None
     if recipe.one_cycle:
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, recipe.lr, total_steps=recipe.epochs * batches)
