@@ -21,27 +21,35 @@ def convolve_normalise_pool(x, convolution, norm):
     x: float [N, 1, 28, 28], images that need no gradient; convolution, norm: the layers; the running statistics of
     ``norm`` are kept as ever. Returns float [N, C, 14, 14].
     """
-    n, channels, count = len(x), convolution.out_channels, 784 * len(x)
+    n, channels = len(x), convolution.out_channels
     padded = F.pad(x[:, 0], (1, 1, 1, 1))
     windows = padded.as_strided((n, 14, 14, 4, 4), (900, 60, 2, 30, 1)).reshape(n, 196, 16)
+    with torch.autocast("cpu", enabled=False):  # a variance is a difference of large numbers: not in half the bits
+        filters, shift = _normalised(windows, convolution, norm)
+    # the four corners lie in memory like the pixels of a picture two columns wide: pooling takes them as such
+    maps = torch.bmm(windows, filters.expand(n, -1, -1)).view(n, 392, 2, channels).permute(0, 3, 1, 2)
+    return F.max_pool2d(maps, 2).view(n, channels, 14, 14) + shift[:, None, None]
+
+
+def _normalised(windows, convolution, norm):
+    """Filters [16, 4 C], one for each corner and channel, and the shift [C] that batch norm makes of them."""
     corners = [(i, j) for i in (0, 1) for j in (0, 1)]
+    count = len(corners) * windows.shape[0] * windows.shape[1]
     with torch.no_grad():
         total = windows.sum(1).sum(0).view(4, 4)
         product = (windows.mT @ windows).sum(0).view(4, 4, 4, 4)
         mean = sum(total[i : i + 3, j : j + 3] for i, j in corners).flatten() / count
         square = sum(product[i : i + 3, j : j + 3, i : i + 3, j : j + 3] for i, j in corners).reshape(9, 9) / count
-    weight = convolution.weight.view(channels, 9)
+    weight = convolution.weight.view(-1, 9)
     centre, variance = weight @ mean, (weight @ (square - mean.outer(mean)) * weight).sum(1)
     with torch.no_grad():
         norm.running_mean.lerp_(centre + convolution.bias, norm.momentum)
         norm.running_var.lerp_(variance * count / (count - 1), norm.momentum)
         norm.num_batches_tracked += 1
     scale = norm.weight * torch.rsqrt(variance + norm.eps)
-    filters = (scale[:, None] * weight).T.view(3, 3, channels)
-    filters = torch.stack([F.pad(filters, (0, 0, j, 1 - j, i, 1 - i)) for i, j in corners], 2).view(16, 4 * channels)
-    # the four corners lie in memory like the pixels of a picture two columns wide: pooling takes them as such
-    maps = torch.bmm(windows, filters.expand(n, -1, -1)).view(n, 392, 2, channels).permute(0, 3, 1, 2)
-    return F.max_pool2d(maps, 2).view(n, channels, 14, 14) + (norm.bias - scale * centre)[:, None, None]
+    filters = (scale[:, None] * weight).T.view(3, 3, -1)
+    filters = torch.stack([F.pad(filters, (0, 0, j, 1 - j, i, 1 - i)) for i, j in corners], 2)
+    return filters.view(16, -1), norm.bias - scale * centre
 
 
 def enlarge_convolve(x, convolution, factor):

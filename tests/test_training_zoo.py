@@ -2,17 +2,20 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import pytest
 import torch
 
 from osrlib import claims, data, losses, models, scores, thresholds, training, zoo
 
+RECIPE = training.Recipe(epochs=2, batch_size=100, lr=2e-3, one_cycle=True)
 
-def run(digits, shuffle=0):
+
+def run(digits, shuffle=0, recipe=RECIPE):
     """A short training from the same weights, shuffled by its own seed."""
     training.seed_everything(0)
-    model, recipe = models.MultiTaskAE(), training.Recipe(epochs=2, batch_size=100, lr=2e-3, one_cycle=True)
+    model = models.MultiTaskAE()
     history = training.fit(model, losses.multitask_loss, digits, recipe, seed=shuffle, test=digits, progress=False)
     return model, history
 
@@ -23,6 +26,20 @@ def test_the_same_seed_gives_the_same_weights(digits):
         assert torch.equal(a, b)
     other, _ = run(digits, shuffle=1)
     assert not torch.equal(first.classifier.weight, other.classifier.weight)
+
+
+def test_bfloat16_where_the_processor_has_it(digits, monkeypatch):
+    """Where it has not, the recipe trains in float32; made to believe that it has, this machine emulates it."""
+    few, recipe = digits[:60], replace(RECIPE, epochs=1, batch_size=30)
+    plain, wanted = run(few, recipe=recipe)
+    for has, equal in ((False, True), (True, False)):
+        monkeypatch.setattr(training, "has_bfloat16", lambda device, has=has: has)
+        model, history = run(few, recipe=replace(recipe, bfloat16=True))
+        assert torch.equal(model.classifier.weight, plain.classifier.weight) is equal
+        assert history[0]["train_loss"] == pytest.approx(wanted[0]["train_loss"], rel=0.02)
+        # half the bits are for products: weights and statistics keep all of them
+        assert model.classifier.weight.dtype == model.encoder[1].running_var.dtype == torch.float32
+        torch.testing.assert_close(model.encoder[1].running_var, plain.encoder[1].running_var, rtol=0.02, atol=1e-4)
 
 
 def test_training_learns(digits):
