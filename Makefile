@@ -17,7 +17,7 @@ else
   READY := $(VENV)/.installed
 endif
 
-.PHONY: book test notebooks train serve data clean
+.PHONY: book test notebooks train bench serve data clean
 
 book: data
 	$(PY) book/build.py book
@@ -32,6 +32,9 @@ notebooks: data
 
 train: data
 	$(PY) book/train.py
+
+bench: data
+	$(PY) benchmarks/speed.py
 
 serve: _build/html/index.html
 	@echo "The book is at http://localhost:8000 (Ctrl-C ends it)"

@@ -3,13 +3,16 @@
     python book/build.py notebooks [NAME …]   refresh the committed notebooks (default: all)
     python book/build.py book                 execute every chapter afresh under _build and render _build/html
 
-Chapters run in the order of ``_toc.yml``. In their text, ``{glue:text}`name:format` `` stands for a number that the
-chapter glued while it ran; it is filled in here, so that a reader in Colab sees it too. ``{{ cost }}`` stands for the
-time and memory that the chapter took. Prose pages take their numbers from ``book/results/reference.json``.
+Chapters run side by side, one for each processor core as far as memory goes (``--jobs``). In their text,
+``{glue:text}`name:format` `` stands for a number that the chapter glued while it ran; it is filled in here, so that a
+reader in Colab sees it too. ``{{ cost }}`` stands for the time and memory that the chapter took. Prose pages take their
+numbers from ``book/results/reference.json`` and, behind ``speed.``, from ``speed.json`` beside it.
 """
 
 import argparse
 import hashlib
+import json
+import multiprocessing
 import os
 import re
 import shutil
@@ -17,6 +20,7 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 
 import jupytext
@@ -143,7 +147,9 @@ def execute(name, target):
     except DeadKernelError as error:
         raise BuildError(f"{name}: the kernel died, most likely for lack of memory ({error})") from None
     took = {"seconds": round(time.perf_counter() - start, 1), "gibibytes": round(memory.peak / 2**30, 2)}
-    cost = f"{took['seconds']:.0f} seconds and {took['gibibytes']:.1f} GiB on {os.cpu_count()} CPU cores"
+    threads = int(os.environ.get("OMP_NUM_THREADS", os.cpu_count()))
+    cores = f"{threads} CPU core{'s' if threads > 1 else ''}"
+    cost = f"{took['seconds']:.0f} seconds and {took['gibibytes']:.1f} GiB on {cores}"
     # where a world is missing, the committed notebook still knows what the reference run measured
     committed, stand_ins = NOTEBOOKS / f"{name}.ipynb", {}
     if missing_worlds() and committed.exists():
@@ -183,8 +189,17 @@ class PeakMemory:
             self.peak = max(self.peak, total)
 
 
-def execute_all(names, folder):
-    """Run chapters one after the other, saying how far it is."""
+MEMORY = 3 * 2**30
+"""What a chapter may need, in bytes; the largest takes 2.5 GiB."""
+
+
+def default_jobs():
+    """How many chapters run at once: one a core, as far as memory goes."""
+    return max(1, min(os.cpu_count(), psutil.virtual_memory().available // MEMORY))
+
+
+def execute_all(names, folder, jobs):
+    """Run chapters, so many at a time, saying how far it is."""
     try:
         data.load("mnist")
     except data.Unavailable as error:
@@ -192,10 +207,34 @@ def execute_all(names, folder):
     # no chapter asks the network again for a world that could not be had; kernels run in another folder than this
     os.environ.setdefault("OSRLIB_OFFLINE", "1")
     os.environ["OSRLIB_DATA"] = str(data.cache_dir().resolve())
-    for i, name in enumerate(names, 1):
-        print(f"[{i}/{len(names)}] {name} …", end=" ", flush=True)
-        took = execute(name, folder / f"{name}.ipynb")
-        print(f"{took['seconds']:.0f} s, {took['gibibytes']:.1f} GiB", flush=True)
+    jobs = min(jobs, len(names))
+    # kernels that run side by side share the cores instead of fighting for them
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, os.cpu_count() // jobs)))
+    print(f"{len(names)} chapters, {jobs} at a time", flush=True)
+    # processes, not threads: each watches the memory of its own kernel alone
+    with ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn")) as pool:
+        running = {pool.submit(execute, name, folder / f"{name}.ipynb"): name for name in longest_first(names)}
+        try:
+            for i, done in enumerate(as_completed(running), 1):
+                took = done.result()
+                print(
+                    f"[{i}/{len(names)}] {running[done]}: {took['seconds']:.0f} s, {took['gibibytes']:.1f} GiB",
+                    flush=True,
+                )
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+def longest_first(names):
+    """Chapters by what the committed notebooks say they took: a long one that starts last would be waited for."""
+
+    def seconds(name):
+        file = NOTEBOOKS / f"{name}.ipynb"
+        cost = nbformat.read(file, as_version=4).metadata["osrlib"]["cost"] if file.exists() else "0"
+        return -float(cost.split()[0])
+
+    return sorted(names, key=seconds)
 
 
 def flatten(tree, prefix=""):
@@ -206,7 +245,7 @@ def flatten(tree, prefix=""):
     return flat
 
 
-def build_book():
+def build_book(jobs):
     """Execute everything under _build/site and render it into _build/html."""
     shutil.rmtree(SITE, ignore_errors=True)
     (SITE / "book").mkdir(parents=True)
@@ -214,12 +253,12 @@ def build_book():
         shutil.copy(ROOT / file, SITE)
     shutil.copytree(ROOT / "book" / "_static", SITE / "_static")
     shutil.copy(ROOT / "book" / "references.bib", SITE / "book")
-    values = flatten(zoo.reference())
+    values = flatten(zoo.reference() | {"speed": json.loads((ROOT / "book" / "results" / "speed.json").read_text())})
     for page in (ROOT / "book").glob("*.md"):
         (SITE / "book" / page.name).write_text(
             fill(page.read_text(encoding="utf-8"), values, page.name), encoding="utf-8"
         )
-    execute_all(chapters(), SITE / "notebooks")
+    execute_all(chapters(), SITE / "notebooks", jobs)
     command = [
         *JUPYTER_BOOK,
         "build",
@@ -244,17 +283,18 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("command", choices=["notebooks", "book"])
     parser.add_argument("names", nargs="*", metavar="NAME", help="chapters to refresh")
+    parser.add_argument("--jobs", type=int, default=default_jobs(), help="chapters at a time (default: %(default)s)")
     arguments = parser.parse_args()
     unknown = set(arguments.names) - set(chapters())
     if unknown:
         parser.error(f"no such chapter: {', '.join(sorted(unknown))}; there are {', '.join(chapters())}")
     try:
         if arguments.command == "book":
-            build_book()
+            build_book(arguments.jobs)
         elif missing_worlds():
             raise BuildError(f"Without {' and '.join(missing_worlds())} the committed notebooks would lose figures")
         else:
-            execute_all(arguments.names or chapters(), NOTEBOOKS)
+            execute_all(arguments.names or chapters(), NOTEBOOKS, arguments.jobs)
     except BuildError as error:
         sys.exit(f"\n{error}")
 

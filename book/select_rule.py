@@ -141,7 +141,7 @@ def row(configuration):
     training.seed_everything(configuration["seed"])
     model = models.MultiTaskAE(classes=len(digits))
     loss = partial(losses.multitask_loss, weight=configuration["weight"], smoothing=configuration["smoothing"])
-    training.fit(model, loss, train, "fast", seed=configuration["seed"], progress=False)
+    training.fit(model, loss, train, "steady", seed=configuration["seed"], progress=False)
     seen = protocol.Seen(model, models.infer(model, train.images), train.labels, None)
     said = {"known": models.infer(model, known.images)}
     said |= {name: models.infer(model, world.sample(UNKNOWN).images) for name, world in worlds.items()}

@@ -104,7 +104,7 @@ class Unit:
 
 def units():
     """Every training of the run, the most needed first."""
-    report, fast = training.RECIPES["report"], replace(training.RECIPES["fast"], epochs=3)
+    report, short = training.RECIPES["report"], replace(training.RECIPES["steady"], epochs=3)
 
     def published(name):
         for seed in SEEDS_OF[name]:
@@ -119,7 +119,7 @@ def units():
     yield Unit("standardised", 0, zoo.Spec(Standardised, standardised_loss, report))
     for seed in SWEEP_SEEDS:
         for weight, loss in LOSS_WEIGHTS.items():
-            yield Unit(f"weight-{weight}", seed, zoo.Spec(models.MultiTaskAE, loss, fast))
+            yield Unit(f"weight-{weight}", seed, zoo.Spec(models.MultiTaskAE, loss, short))
     for variant, spec in C2AE_VARIANTS.items():
         for seed in SEEDS:
             yield Unit(f"c2ae-{variant}", seed, spec, SPLIT)

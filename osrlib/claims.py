@@ -7,8 +7,6 @@ machine, and fails where the number leaves its band.
 import json
 import sys
 
-from IPython.display import display
-
 from osrlib import _validate
 
 PREFIX = "application/papermill.record/"
@@ -54,4 +52,6 @@ def check(name, value, low, high, fmt=".1%", *, reference=None):
 
 def _record(name, text):
     metadata = {"scrapbook": {"name": name, "mime_prefix": PREFIX}}
+    from IPython.display import display  # a third of a second: only where a notebook asks
+
     display({f"{PREFIX}text/plain": text}, raw=True, metadata=metadata)

@@ -6,7 +6,6 @@ Scores follow the library's convention: larger = more unknown. ValueError for em
 from typing import NamedTuple
 
 import numpy as np
-from sklearn import metrics as sk
 
 from osrlib import UNKNOWN, _validate
 
@@ -29,7 +28,7 @@ def osr_report(true, predicted):
     """
     true = _validate.labels(true, "true", high=UNKNOWN)
     predicted = _validate.labels(predicted, "predicted", high=UNKNOWN, size=len(true))
-    confusion = sk.confusion_matrix(true, predicted, labels=range(UNKNOWN + 1))
+    confusion = _sklearn().confusion_matrix(true, predicted, labels=range(UNKNOWN + 1))
     right, size = confusion.diagonal(), confusion.sum(1)
     return OSRReport(
         mnist=_share(right[:UNKNOWN].sum(), size[:UNKNOWN].sum()),
@@ -44,7 +43,7 @@ def auroc(known, unknown):
 
     known [N], unknown [M]: scores. Ties count half.
     """
-    return float(sk.roc_auc_score(*_positives(known, unknown)))
+    return float(_sklearn().roc_auc_score(*_positives(known, unknown)))
 
 
 def aupr(known, unknown, positive="unknown"):
@@ -55,7 +54,7 @@ def aupr(known, unknown, positive="unknown"):
     truth, scores = _positives(known, unknown)
     if _validate.choice(positive, "positive", ("unknown", "known")) == "known":
         truth, scores = ~truth, -scores
-    return float(sk.average_precision_score(truth, scores))
+    return float(_sklearn().average_precision_score(truth, scores))
 
 
 def fpr_at_95(known, unknown, positive="known"):
@@ -96,7 +95,7 @@ def oscr(known, correct, unknown):
     accepted_unknown = np.searchsorted(np.sort(unknown), lines, side="right") / len(unknown)
     accepted_right = np.searchsorted(np.sort(known[correct]), lines, side="right") / len(known)
     fpr, ccr = np.r_[0.0, accepted_unknown], np.r_[0.0, accepted_right]
-    return OSCR(fpr, ccr, float(sk.auc(fpr, ccr)))
+    return OSCR(fpr, ccr, float(_sklearn().auc(fpr, ccr)))
 
 
 class RiskCoverage(NamedTuple):
@@ -164,7 +163,13 @@ def macro_f1(true, predicted):
     """
     true = _validate.labels(true, "true", high=UNKNOWN)
     predicted = _validate.labels(predicted, "predicted", high=UNKNOWN, size=len(true))
-    return float(sk.f1_score(true, predicted, labels=np.unique(true), average="macro", zero_division=0))
+    return float(_sklearn().f1_score(true, predicted, labels=np.unique(true), average="macro", zero_division=0))
+
+
+def _sklearn():
+    from sklearn import metrics  # half a second: only for those who need it
+
+    return metrics
 
 
 def _share(part, whole):

@@ -78,7 +78,7 @@ NETWORKS = {
     "c2ae": ("softmax", "max logit", "C2AE", "C2AE, relative"),
 }
 """Which methods read which network. ``plain`` is trained to classify and nothing else, ``multi-task`` as the rule wants
-it (``mtae-rule`` of the zoo), ``c2ae`` as chapter 3 does. All by the recipe ``fast``, as C2AE in its first stage. Its
+it (``mtae-rule`` of the zoo), ``c2ae`` as chapter 3 does. All by the recipe ``steady``, as C2AE in its first stage. Its
 second stage has 6 epochs here and not the 15 of the zoo, to keep thirty trainings affordable."""
 
 
@@ -86,7 +86,7 @@ def spec(network, classes):
     """How a network of the protocol is built and trained, for so many classes: a :class:`osrlib.zoo.Spec`."""
     build, c2ae = partial(models.MultiTaskAE, classes=classes), zoo.MODELS["c2ae"]
     return {
-        "plain": zoo.Spec(build, partial(losses.multitask_loss, weight=0.0), training.RECIPES["fast"]),
+        "plain": zoo.Spec(build, partial(losses.multitask_loss, weight=0.0), training.RECIPES["steady"]),
         "multi-task": replace(zoo.MODELS["mtae-rule"], build=build),
         "c2ae": replace(c2ae, build=partial(models.C2AE, classes), recipe=replace(c2ae.recipe, epochs=6)),
     }[network]

@@ -6,10 +6,8 @@ by a function of their output, and then used like the others: ``score = gram_dev
 """
 
 import numpy as np
+import scipy
 import torch
-from scipy.spatial.distance import cdist
-from scipy.special import logsumexp
-from sklearn.neighbors import NearestNeighbors
 
 from osrlib import _validate, losses
 from osrlib.models import Output
@@ -60,7 +58,7 @@ def energy(output, temperature=1.0):
     For logits as they leave the last linear layer: of log-probabilities (:class:`osrlib.models.BaselineCNN`) it is 0.
     """
     temperature = _validate.number(temperature, "temperature", 0, open_low=True)
-    return (-temperature * logsumexp(_logits(output) / temperature, axis=1)).astype(np.float32)
+    return (-temperature * scipy.special.logsumexp(_logits(output) / temperature, axis=1)).astype(np.float32)
 
 
 def class_error(output, relative=False):
@@ -170,7 +168,11 @@ def mahalanobis(known, labels):
     centres = means @ whiten
 
     def score(output):
-        return cdist(_field(output, "code") @ whiten, centres, "sqeuclidean").min(1).astype(np.float32)
+        return (
+            scipy.spatial.distance.cdist(_field(output, "code") @ whiten, centres, "sqeuclidean")
+            .min(1)
+            .astype(np.float32)
+        )
 
     return score
 
@@ -183,6 +185,8 @@ def knn(known, k=1, normalise=1.0, labels=None):
     images of the class that the classifier names are searched (a departure from the paper, and K times as fast).
     known: output on training images; k: in 1..N. Returns the score, a function of an output.
     """
+    from sklearn.neighbors import NearestNeighbors  # half a second: only for those who need it
+
     code = _field(known, "code")
     in_class = labels is not None
     labels = _validate.labels(labels, size=len(code)) if in_class else np.zeros(len(code), int)

@@ -6,7 +6,7 @@ is larger than the value. Scores are finite numbers [N]; ValueError for anything
 """
 
 import numpy as np
-from scipy.stats import genpareto
+import scipy
 
 from osrlib import _validate
 
@@ -82,13 +82,13 @@ class TailModel:
         if different < 20:
             raise ValueError(f"scores: expected at least 20 different ones in the tail to fit, got {different}")
         self.mass = len(excess) / len(self._sorted)
-        self.shape, _, self.scale = genpareto.fit(excess, floc=0)
+        self.shape, _, self.scale = scipy.stats.genpareto.fit(excess, floc=0)
 
     def beyond(self, line):
         """The probability of a score larger than the line; lines [M] or a number."""
         line = np.asarray(line, dtype=np.float64)
         below = 1 - np.searchsorted(self._sorted, line, side="right") / len(self._sorted)
-        above = self.mass * genpareto.sf(line - self.start, self.shape, scale=self.scale)
+        above = self.mass * scipy.stats.genpareto.sf(line - self.start, self.shape, scale=self.scale)
         return np.where(line < self.start, below, above)
 
     def line(self, alpha):
@@ -96,7 +96,7 @@ class TailModel:
         alpha = _validate.number(alpha, "alpha", 0, 1, open_low=True)
         if alpha >= self.mass:
             return self.start
-        return self.start + genpareto.isf(alpha / self.mass, self.shape, scale=self.scale)
+        return self.start + scipy.stats.genpareto.isf(alpha / self.mass, self.shape, scale=self.scale)
 
 
 class Tail(_Threshold):

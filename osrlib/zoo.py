@@ -61,13 +61,13 @@ MODELS = {
         models.C2AE,
         partial(losses.c2ae_loss, alpha=0.5),
         training.Recipe(epochs=15, batch_size=256, lr=1e-2, one_cycle=True, weight_decay=0.01),
-        first=training.RECIPES["fast"],
+        first=training.RECIPES["steady"],
         smoothing=0.1,
     ),
     "mtae-rule": Spec(
         models.MultiTaskAE,
         partial(losses.multitask_loss, weight=4.0, smoothing=0.1),
-        training.RECIPES["fast"],
+        training.RECIPES["steady"],
         images=50_000,
     ),
 }
