@@ -17,6 +17,11 @@ else
   READY := $(VENV)/.installed
 endif
 
+# what a network says of many images is worked out once, for all chapters and tests (osrlib/remember.py)
+book test: export OSRLIB_REMEMBER ?= $(CURDIR)/_build/remember
+# test processes run side by side: a core for each
+test: export OMP_NUM_THREADS ?= 1
+
 .PHONY: book test notebooks train bench serve data clean
 
 book: data
@@ -25,7 +30,7 @@ book: data
 test: data
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
-	$(PY) -m pytest --nbval
+	$(PY) -m pytest --nbval --numprocesses auto --maxprocesses 4 --dist loadscope
 
 notebooks: data
 	$(PY) book/build.py notebooks

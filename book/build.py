@@ -3,7 +3,7 @@
     python book/build.py notebooks [NAME …]   refresh the committed notebooks (default: all)
     python book/build.py book                 execute every chapter afresh under _build and render _build/html
 
-Chapters run side by side, one for each processor core as far as memory goes (``--jobs``). In their text,
+Committed notebooks are executed one after the other, a book's chapters side by side (``--jobs``). In their text,
 ``{glue:text}`name:format` `` stands for a number that the chapter glued while it ran; it is filled in here, so that a
 reader in Colab sees it too. ``{{ cost }}`` stands for the time and memory that the chapter took. Prose pages take their
 numbers from ``book/results/reference.json`` and, behind ``speed.``, from ``speed.json`` beside it.
@@ -30,7 +30,7 @@ import psutil
 import yaml
 from nbclient.exceptions import DeadKernelError
 
-from osrlib import claims, data, zoo
+from osrlib import claims, data, remember, zoo
 
 ROOT = Path(__file__).parents[1]
 CHAPTERS, NOTEBOOKS = ROOT / "book" / "chapters", ROOT / "notebooks"
@@ -129,8 +129,11 @@ def missing_worlds():
     return [name for name in ("fashion", "cifar10") if not ready[name][0]]
 
 
-def execute(name, target):
-    """Run one chapter from its source and write the notebook to ``target``: what it took, as a dict."""
+def execute(name, target, told=None):
+    """Run one chapter from its source and write the notebook to ``target``: what it took, as a dict.
+
+    told: what its box says of time and memory (default: what it took now).
+    """
     raw = BUILD / "run" / f"{name}.ipynb"
     raw.parent.mkdir(parents=True, exist_ok=True)
     nbformat.write(to_notebook(name), raw)
@@ -149,7 +152,7 @@ def execute(name, target):
     took = {"seconds": round(time.perf_counter() - start, 1), "gibibytes": round(memory.peak / 2**30, 2)}
     threads = int(os.environ.get("OMP_NUM_THREADS", os.cpu_count()))
     cores = f"{threads} CPU core{'s' if threads > 1 else ''}"
-    cost = f"{took['seconds']:.0f} seconds and {took['gibibytes']:.1f} GiB on {cores}"
+    cost = told or f"{took['seconds']:.0f} seconds and {took['gibibytes']:.1f} GiB on {cores}"
     # where a world is missing, the committed notebook still knows what the reference run measured
     committed, stand_ins = NOTEBOOKS / f"{name}.ipynb", {}
     if missing_worlds() and committed.exists():
@@ -199,7 +202,11 @@ def default_jobs():
 
 
 def execute_all(names, folder, jobs):
-    """Run chapters, so many at a time, saying how far it is."""
+    """Run chapters, so many at a time, saying how far it is.
+
+    Alone, a chapter measures its own cost. Side by side, chapters share cores and results, and a reader in Colab does
+    neither: then the boxes keep what the committed notebooks say.
+    """
     try:
         data.load("mnist")
     except data.Unavailable as error:
@@ -211,9 +218,14 @@ def execute_all(names, folder, jobs):
     # kernels that run side by side share the cores instead of fighting for them
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, os.cpu_count() // jobs)))
     print(f"{len(names)} chapters, {jobs} at a time", flush=True)
+    told = costs()
+    # a long chapter that starts last would be waited for
+    longest_first = sorted(names, key=lambda name: -float(told.get(name, "0").split()[0]))
+    if jobs == 1 and remember.FOLDER not in os.environ:
+        told = {}
     # processes, not threads: each watches the memory of its own kernel alone
     with ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn")) as pool:
-        running = {pool.submit(execute, name, folder / f"{name}.ipynb"): name for name in longest_first(names)}
+        running = {pool.submit(execute, name, folder / f"{name}.ipynb", told.get(name)): name for name in longest_first}
         try:
             for i, done in enumerate(as_completed(running), 1):
                 took = done.result()
@@ -226,15 +238,14 @@ def execute_all(names, folder, jobs):
             raise
 
 
-def longest_first(names):
-    """Chapters by what the committed notebooks say they took: a long one that starts last would be waited for."""
-
-    def seconds(name):
-        file = NOTEBOOKS / f"{name}.ipynb"
-        cost = nbformat.read(file, as_version=4).metadata["osrlib"]["cost"] if file.exists() else "0"
-        return -float(cost.split()[0])
-
-    return sorted(names, key=seconds)
+def costs():
+    """What the committed notebooks say that their chapters took: dict name → text, which begins with the seconds."""
+    files = {name: NOTEBOOKS / f"{name}.ipynb" for name in chapters()}
+    return {
+        name: nbformat.read(file, as_version=4).metadata["osrlib"]["cost"]
+        for name, file in files.items()
+        if file.exists()
+    }
 
 
 def flatten(tree, prefix=""):
@@ -247,6 +258,7 @@ def flatten(tree, prefix=""):
 
 def build_book(jobs):
     """Execute everything under _build/site and render it into _build/html."""
+    remember.forget()
     shutil.rmtree(SITE, ignore_errors=True)
     (SITE / "book").mkdir(parents=True)
     for file in ("_config.yml", "_toc.yml"):
@@ -283,21 +295,23 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("command", choices=["notebooks", "book"])
     parser.add_argument("names", nargs="*", metavar="NAME", help="chapters to refresh")
-    parser.add_argument("--jobs", type=int, default=default_jobs(), help="chapters at a time (default: %(default)s)")
+    parser.add_argument("--jobs", type=int, help="chapters at a time (default: one for notebooks, else one a core)")
     arguments = parser.parse_args()
     unknown = set(arguments.names) - set(chapters())
     if unknown:
         parser.error(f"no such chapter: {', '.join(sorted(unknown))}; there are {', '.join(chapters())}")
     try:
         if arguments.command == "book":
-            build_book(arguments.jobs)
+            build_book(arguments.jobs or default_jobs())
         elif missing_worlds():
             raise BuildError(f"Without {' and '.join(missing_worlds())} the committed notebooks would lose figures")
         else:
-            execute_all(arguments.names or chapters(), NOTEBOOKS, arguments.jobs)
+            execute_all(arguments.names or chapters(), NOTEBOOKS, arguments.jobs or 1)
     except BuildError as error:
         sys.exit(f"\n{error}")
 
 
 if __name__ == "__main__":
-    main()
+    import build  # by its name: worker processes know its functions and errors under that
+
+    build.main()

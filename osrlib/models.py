@@ -2,6 +2,7 @@
 
 import ctypes
 import sys
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -9,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from osrlib import _validate, fused
+from osrlib import _validate, fused, remember
 
 
 class Output(NamedTuple):
@@ -253,17 +254,23 @@ def to_input(images, device="cpu"):
     return torch.as_tensor(images, device=device).unsqueeze(1).float() / 255
 
 
-@torch.inference_mode()
 def infer(model, images, batch_size=250):
     """Run a model over many images, in evaluation mode, on the device that its weights are on.
 
     images: uint8 [N, 28, 28]. Returns an :class:`Output` of numpy arrays (float32), with ``images`` in it.
-    Every score is a function of this one object, so that each image passes through the network once.
+    Every score is a function of this one object, so that each image passes through the network once. Where the book is
+    built, results over many images are shared between chapters (:mod:`osrlib.remember`).
     ValueError for anything but uint8 [N ≥ 1, 28, 28].
     """
     _validate.images(images)
     if not isinstance(batch_size, int) or batch_size < 1:
         raise ValueError(f"batch_size: expected a whole number ≥ 1, got {batch_size!r}")
+    fields = remember.output(partial(_infer, batch_size=batch_size), model, images)
+    return Output(*fields)._replace(images=images)
+
+
+@torch.inference_mode()
+def _infer(model, images, batch_size):
     keep_freed_memory()
     device = next(model.parameters()).device
     training = model.training
@@ -278,7 +285,7 @@ def infer(model, images, batch_size=250):
                     whole[i : i + batch_size] = part.cpu().numpy()
     finally:
         model.train(training)
-    return Output(*fields)._replace(images=images)
+    return fields
 
 
 def count_parameters(model):

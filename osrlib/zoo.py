@@ -6,6 +6,7 @@ reference run (``make train``) wrote them, together with ``reference.json``: wha
 
 import hashlib
 import json
+import os
 import subprocess
 import sys
 import time
@@ -18,7 +19,7 @@ from typing import NamedTuple
 import safetensors.torch
 import torch
 
-from osrlib import _validate, data, losses, models, training
+from osrlib import _validate, data, losses, models, remember, training
 
 WEIGHTS = Path(__file__).parent / "weights"
 
@@ -140,7 +141,8 @@ def cost(name, images=8192):
         raise ValueError(f"images: expected a whole number in 1000..10000, got {images!r}")
     # a fresh interpreter: a fork would start with this process's memory
     code = f"import json; from osrlib import zoo; print(json.dumps(zoo._measure({name!r}, {images})))"
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    fresh = {name: value for name, value in os.environ.items() if name != remember.FOLDER}
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=fresh)
     if run.returncode:
         why = (run.stderr.strip() or f"exit code {run.returncode}").splitlines()[-1]
         raise RuntimeError(f"the cost of {name} could not be measured: {why}")
