@@ -30,7 +30,7 @@ book: data
 test: data
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
-	$(PY) -m pytest --nbval --numprocesses auto --maxprocesses 4 --dist loadscope
+	$(PY) -m pytest --nbval --numprocesses auto --maxprocesses 4 --dist loadscope --no-loadscope-reorder
 
 notebooks: data
 	$(PY) book/build.py notebooks

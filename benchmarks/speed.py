@@ -9,6 +9,7 @@ run meanwhile.
 import argparse
 import json
 import resource
+import shutil
 import statistics
 import subprocess
 import sys
@@ -31,6 +32,7 @@ sys.path.insert(0, str(ROOT / "book"))
 from train import provenance, rounded  # noqa: E402
 
 RESULTS = ROOT / "book" / "results" / "speed.json"
+PARTS = ROOT / "_build" / "speed"
 FIGURE = ROOT / "book" / "_static" / "speed.png"
 REPORT_TOTAL, CLOSED = 0.9569, 0.99
 ROUNDS, SEEDS, COUNTS = 3, (0, 1, 2), (10_000, 30_000, 60_000, 120_000, 240_000)
@@ -140,9 +142,18 @@ def decide(rule, count):
 
 
 def apart(task, *arguments):
-    """Run :func:`train` or :func:`decide` in a fresh process, so that none inherits another's memory: its result."""
+    """Run :func:`train` or :func:`decide` in a fresh process, so that none inherits another's memory: its result.
+
+    It is kept until the whole run is done: an interrupted one goes on where it stopped.
+    """
+    kept = PARTS / ("-".join(map(str, (task, *arguments))) + ".json")
+    if kept.exists():
+        return json.loads(kept.read_text())
     command = [sys.executable, __file__, "--task", task, *map(str, arguments)]
-    return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()[-1])
+    answer = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.splitlines()[-1]
+    PARTS.mkdir(parents=True, exist_ok=True)
+    kept.write_text(answer)
+    return json.loads(answer)
 
 
 def product_rate(size=2048, repeats=9):
@@ -280,6 +291,7 @@ def main():
     told = measure(lambda what: print(f"{time.perf_counter() - start:6.0f} s  {what}", flush=True))
     RESULTS.write_text(json.dumps(rounded(told), indent=1) + "\n", encoding="utf-8")
     draw(told)
+    shutil.rmtree(PARTS)
     print(f"Wrote {RESULTS.relative_to(ROOT)} and {FIGURE.relative_to(ROOT)}")
 
 

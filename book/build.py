@@ -6,12 +6,11 @@
 Committed notebooks are executed one after the other, a book's chapters side by side (``--jobs``). In their text,
 ``{glue:text}`name:format` `` stands for a number that the chapter glued while it ran; it is filled in here, so that a
 reader in Colab sees it too. ``{{ cost }}`` stands for the time and memory that the chapter took. Prose pages take their
-numbers from ``book/results/reference.json`` and, behind ``speed.``, from ``speed.json`` beside it.
+numbers from ``book/results/reference.json``.
 """
 
 import argparse
 import hashlib
-import json
 import multiprocessing
 import os
 import re
@@ -265,7 +264,7 @@ def build_book(jobs):
         shutil.copy(ROOT / file, SITE)
     shutil.copytree(ROOT / "book" / "_static", SITE / "_static")
     shutil.copy(ROOT / "book" / "references.bib", SITE / "book")
-    values = flatten(zoo.reference() | {"speed": json.loads((ROOT / "book" / "results" / "speed.json").read_text())})
+    values = flatten(zoo.reference())
     for page in (ROOT / "book").glob("*.md"):
         (SITE / "book" / page.name).write_text(
             fill(page.read_text(encoding="utf-8"), values, page.name), encoding="utf-8"

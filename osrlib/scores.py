@@ -252,8 +252,8 @@ def pca_residual(known, components=150):
         raise ValueError(f"known: expected more than {components} images for as many components, got {len(pixels)}")
     mean = pixels.mean(0)
     centred = pixels - mean
-    # in descending order; the covariance of 784 pixels is small enough to be taken apart whole
-    directions = np.linalg.eigh(centred.T @ centred)[1][:, ::-1][:, :components]
+    # the last ones have the largest variance; the covariance of 784 pixels is small enough to be taken apart whole
+    directions = np.linalg.eigh(centred.T @ centred)[1][:, -components:]
 
     def score(output):
         centred = _pixels(output) - mean

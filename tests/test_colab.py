@@ -97,7 +97,7 @@ def test_a_chapter_runs_where_only_colabs_packages_are(tmp_path):
     assert run("import torch, torchvision, numpy").returncode == 0
     assert "No module named 'osrlib'" in run("import osrlib").stderr
 
-    chapter = nbformat.read(ROOT / "notebooks" / "01-closed-world.ipynb", as_version=4)
+    chapter = nbformat.read(ROOT / "notebooks" / "02-keeping-score.ipynb", as_version=4)
     first = next(cell for cell in chapter.cells if cell.cell_type == "code")
     address = first.source.split('"')[-2]
     assert address.startswith("osrlib @ git+https://")

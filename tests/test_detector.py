@@ -64,7 +64,7 @@ def test_a_detector_refuses(detector, digits, mtae):
 def recorded(monkeypatch):
     shown = []
     monkeypatch.setattr(
-        claims, "display", lambda content, raw, metadata: shown.append((content, metadata["scrapbook"]))
+        "IPython.display.display", lambda content, raw, metadata: shown.append((content, metadata["scrapbook"]))
     )
     return shown
 
