@@ -12,7 +12,7 @@ from osrlib import data, models, remember, zoo
 
 @pytest.fixture
 def images():
-    return data.load("mnist").sample(remember.MANY).images
+    return data.load("mnist").sample(300).images
 
 
 @pytest.fixture
@@ -23,6 +23,7 @@ def calls(monkeypatch, tmp_path):
         models, "_infer", lambda model, images, batch_size: made.append(len(images)) or run(model, images, batch_size)
     )
     monkeypatch.setenv(remember.FOLDER, str(tmp_path))
+    monkeypatch.setattr(remember, "MANY", 300)
     return made
 
 
