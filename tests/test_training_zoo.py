@@ -51,6 +51,21 @@ def test_training_learns(digits):
     assert measured["test_loss"] == pytest.approx(history[1]["test_loss"])
 
 
+def test_each_epoch_can_be_watched(digits):
+    seen = []
+    training.seed_everything(0)
+    history = training.fit(
+        models.MultiTaskAE(),
+        losses.multitask_loss,
+        digits[:100],
+        RECIPE,
+        progress=False,
+        on_epoch=lambda model, row: seen.append((row["epoch"], model.classifier.weight.detach().clone())),
+    )
+    assert [epoch for epoch, _ in seen] == [1, 2] == [row["epoch"] for row in history]
+    assert not torch.equal(seen[0][1], seen[1][1])
+
+
 def test_the_reports_hyper_parameters():
     assert training.RECIPES["report"] == training.Recipe(20, 1024, 5e-4)
     for name in ("baseline", "mtae"):
