@@ -2,8 +2,8 @@
 
 Three ways to train the multi-task autoencoder, each in a process of its own, in turn: ``plain``, a tutorial's loop
 (:func:`plain_epochs`); ``report``, the same recipe by osrlib; ``fast``, osrlib's own. Writes
-``book/results/speed.json`` and the figure of the page ``book/speed.md``. Half an hour on two cores; nothing else should
-run meanwhile.
+``book/results/speed.json`` and a figure, ``book/_static/speed.png``. Some forty minutes on two cores; nothing else
+should run meanwhile. Interrupted, it goes on where it stopped.
 """
 
 import argparse
@@ -254,7 +254,7 @@ def measure(progress):
 
 
 def draw(told):
-    """The page's figure: quality over seconds of training, and seconds over images decided."""
+    """The figure: quality over seconds of training, and seconds over images decided."""
     plots.style()
     _, axes = plt.subplots(1, 2, figsize=(9, 3.7))
     for way, style in zip(WAYS, (":", "--", "-"), strict=True):
