@@ -23,7 +23,7 @@ def same(one, other):
 @pytest.fixture
 def pictures(digits):
     """Digits, whose black and white areas are full of equal maxima, and one of noise up to the border."""
-    images = torch.as_tensor(digits.images[:40])
+    images = torch.tensor(digits.images[:40])  # a copy: other tests share the digits
     images[0] = torch.randint(0, 256, (28, 28), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
     return models.to_input(images).double()
 
