@@ -6,11 +6,12 @@
 Committed notebooks are executed one after the other, a book's chapters side by side (``--jobs``). In their text,
 ``{glue:text}`name:format` `` stands for a number that the chapter glued while it ran; it is filled in here, so that a
 reader in Colab sees it too. ``{{ cost }}`` stands for the time and memory that the chapter took. Prose pages take their
-numbers from ``book/results/reference.json``.
+numbers from ``book/results/reference.json`` and ``speed.json``.
 """
 
 import argparse
 import hashlib
+import json
 import multiprocessing
 import os
 import re
@@ -22,6 +23,7 @@ import time
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 
+import export
 import jupytext
 import nbformat
 import papermill
@@ -35,7 +37,18 @@ ROOT = Path(__file__).parents[1]
 CHAPTERS, NOTEBOOKS = ROOT / "book" / "chapters", ROOT / "notebooks"
 BUILD = ROOT / "_build"
 SITE = BUILD / "site"
+ARCHIVE = "knowing-what-you-dont-know"
 GLUE = re.compile(r"\{glue:text\}`([^`:]+)(?::([^`]+))?`")
+TIDY = (
+    # the theme brings its icons twice, as a font and as a script of 1.5 MB: the font is enough
+    r'<script src="[^"]*fontawesome[^"]*\.js[^"]*"></script>\n?',
+    r'<link rel="preload" as="script" href="[^"]*fontawesome[^>]*>\n?',
+    # it fetches the font ahead of need, which no browser allows where a page is opened by double-click
+    r'<link rel="preload" as="font"[^>]*>\n?',
+    # the entries of the bibliography are no items of a list to those who hear the page
+    r'(?<=<div) role="list"(?= class="citation-list">)',
+)
+"""What is taken out of every rendered page."""
 JUPYTER_BOOK = [sys.executable, "-c", "from jupyter_book.cli.main import main; main()"]
 SETUP = """\
 # In Colab, this fetches the book's library. Where the library is installed, it does nothing.
@@ -264,12 +277,15 @@ def build_book(jobs):
         shutil.copy(ROOT / file, SITE)
     shutil.copytree(ROOT / "book" / "_static", SITE / "_static")
     shutil.copy(ROOT / "book" / "references.bib", SITE / "book")
-    values = flatten(zoo.reference())
+    speed = json.loads((ROOT / "book" / "results" / "speed.json").read_text(encoding="utf-8"))
+    values = flatten(zoo.reference() | {"speed": speed})
     for page in (ROOT / "book").glob("*.md"):
         (SITE / "book" / page.name).write_text(
             fill(page.read_text(encoding="utf-8"), values, page.name), encoding="utf-8"
         )
     execute_all(chapters(), SITE / "notebooks", jobs)
+    shutil.copytree(ROOT / "book" / "playground", SITE / "extra" / "playground")
+    export.write(SITE / "extra" / "playground")
     command = [
         *JUPYTER_BOOK,
         "build",
@@ -284,8 +300,13 @@ def build_book(jobs):
     shutil.rmtree(BUILD / "html", ignore_errors=True)
     if subprocess.run(list(map(str, command)), check=False).returncode:
         raise BuildError("Jupyter Book found the faults above")
+    for page in (BUILD / "html").rglob("*.html"):
+        page.write_text(re.sub("|".join(TIDY), "", page.read_text(encoding="utf-8")), encoding="utf-8")
+    archive = shutil.make_archive(BUILD / ARCHIVE, "zip", BUILD, "html")
     print(
-        f"\nThe book is ready: {(BUILD / 'html' / 'index.html').as_uri()}\nmake serve shows it at http://localhost:8000"
+        f"\nThe book is ready: {(BUILD / 'html' / 'index.html').as_uri()}\n"
+        f"To take along: {archive}\n"
+        "make serve shows it at http://localhost:8000"
     )
 
 

@@ -19,6 +19,7 @@ from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 import numpy as np
 import protocol
 import safetensors.torch
@@ -29,7 +30,7 @@ from osrlib import UNKNOWN, data, detector, losses, metrics, models, plots, scor
 
 ROOT = Path(__file__).parents[1]
 UNITS = ROOT / "_build" / "train"
-TEASER_FILE = ROOT / "book" / "_static" / "teaser.png"
+STATIC = ROOT / "book" / "_static"
 TEASER = {"mnist": (0, 61), "letters": (2600,), "patches": (8,), "fashion": (0, 2, 18), "cifar10": (1,)}
 RESULTS = ROOT / "book" / "results" / "reference.json"
 SEEDS = (0, 1, 2)
@@ -419,7 +420,19 @@ def draw_teaser():
     ]
     plots.style()
     ax = plots.reconstructions(models.infer(model, chosen), titles)
-    ax.figure.savefig(TEASER_FILE, bbox_inches="tight", dpi=160)
+    ax.figure.savefig(STATIC / "teaser.png", bbox_inches="tight", dpi=160)
+
+
+def draw_card():
+    """What stands for the book where someone links to it: its title above a part of the teaser, 1200 × 630 pixels."""
+    figure, (title, picture) = plt.subplots(2, 1, figsize=(12, 6.3), height_ratios=(1, 3))
+    title.text(0.5, 0.55, "Knowing what you don't know", fontsize=46, weight="bold", ha="center", va="center")
+    title.text(0.5, -0.05, "Open-set recognition: an executable book", fontsize=24, ha="center", va="center")
+    picture.imshow(plt.imread(STATIC / "teaser.png"))
+    for ax in (title, picture):
+        ax.axis("off")
+    figure.tight_layout()
+    figure.savefig(STATIC / "card.png", dpi=100)
 
 
 def rounded(tree):
@@ -444,6 +457,7 @@ def main():
     zoo.save({name: trained(name)[0] for name in zoo.MODELS})  # first: measuring the cost builds on the CNN's weights
     RESULTS.write_text(json.dumps(rounded(measure()), indent=1) + "\n", encoding="utf-8")
     draw_teaser()
+    draw_card()
     shutil.rmtree(UNITS)
     print(f"Wrote {RESULTS.relative_to(ROOT)} and {zoo.WEIGHTS.relative_to(ROOT)}")
 

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 FOLDER = "OSRLIB_REMEMBER"
-MANY = 5000
+MANY = 2500
 """Fewer images are not worth a file; and what is timed in the book is timed on fewer."""
 
 

@@ -1,6 +1,7 @@
-"""A chapter as in Colab: an empty folder, an environment with Jupyter, numpy, torch and torchvision, nothing of ours.
+"""A chapter as in Colab: an empty folder, an environment with packages that Colab has, and nothing of ours.
 
-torch is gigabytes large, so the new environment borrows the installed packages of that list, and what they depend on,
+Two that Colab has as well, safetensors and seaborn, are left out, so that pip has something to fetch. torch alone is
+gigabytes large, so the new environment borrows the installed packages of that list, and what they depend on,
 by links. pip sees them as installed, just as it does in Colab, and must leave them as they are.
 """
 
@@ -17,7 +18,10 @@ from packaging.requirements import Requirement
 from osrlib import data
 
 ROOT = Path(__file__).parents[1]
-COLAB = ("ipykernel", "nbclient", "nbformat", "jupyter-client", "numpy", "torch", "torchvision", "pip")
+COLAB = (
+    "ipykernel", "jupyter-client", "matplotlib", "nbclient", "nbformat", "numpy", "pandas", "pip", "scikit-image",
+    "scikit-learn", "scipy", "torch", "torchvision", "tqdm",
+)  # fmt: skip
 RUN = """\
 import sys
 import nbformat
@@ -95,7 +99,8 @@ def test_a_chapter_runs_where_only_colabs_packages_are(tmp_path):
     empty = tmp_path / "empty"
     empty.mkdir()
     assert run("import torch, torchvision, numpy").returncode == 0
-    assert "No module named 'osrlib'" in run("import osrlib").stderr
+    for name in ("osrlib", "safetensors", "seaborn"):
+        assert f"No module named '{name}'" in run(f"import {name}").stderr
 
     chapter = nbformat.read(ROOT / "notebooks" / "02-keeping-score.ipynb", as_version=4)
     first = next(cell for cell in chapter.cells if cell.cell_type == "code")
