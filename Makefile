@@ -22,7 +22,7 @@ book test: export OSRLIB_REMEMBER ?= $(CURDIR)/_build/remember
 # test processes run side by side: a core for each
 test: export OMP_NUM_THREADS ?= 1
 
-.PHONY: book test notebooks train bench serve data clean
+.PHONY: book test notebooks student train bench serve data clean
 
 book: data
 	$(PY) book/build.py book
@@ -34,6 +34,9 @@ test: data
 
 notebooks: data
 	$(PY) book/build.py notebooks
+
+student: $(READY)
+	$(PY) book/build.py student
 
 train: data
 	$(PY) book/train.py

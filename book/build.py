@@ -2,6 +2,7 @@
 
     python book/build.py notebooks [NAME …]   refresh the committed notebooks (default: all)
     python book/build.py book                 execute every chapter afresh under _build and render _build/html
+    python book/build.py student              write _build/student: the chapters without their solutions
 
 Committed notebooks are executed one after the other, a book's chapters side by side (``--jobs``). In their text,
 ``{glue:text}`name:format` `` stands for a number that the chapter glued while it ran; it is filled in here, so that a
@@ -26,6 +27,7 @@ from pathlib import Path
 import export
 import jupytext
 import nbformat
+import pages
 import papermill
 import psutil
 import yaml
@@ -49,6 +51,9 @@ TIDY = (
     r'(?<=<div) role="list"(?= class="citation-list">)',
 )
 """What is taken out of every rendered page."""
+SOLUTION = re.compile(r"^:::\{solution-start\}.*?^:::\{solution-end\}\n:::$", re.MULTILINE | re.DOTALL)
+ANSWER = re.compile(r"^:::\{dropdown\} Answer\n.*?^:::$", re.MULTILINE | re.DOTALL)
+GRADED = re.compile(r'^exercises\.grade\("([\d.]+)", (\w+)\)$', re.MULTILINE)
 JUPYTER_BOOK = [sys.executable, "-c", "from jupyter_book.cli.main import main; main()"]
 SETUP = """\
 # In Colab, this fetches the book's library. Where the library is installed, it does nothing.
@@ -80,9 +85,10 @@ def source_hash(name):
     return hashlib.sha256((CHAPTERS / f"{name}.md").read_bytes()).hexdigest()
 
 
-def to_notebook(name):
-    """A chapter as a notebook, not yet run: with the cell for Colab behind its title."""
-    notebook = jupytext.read(CHAPTERS / f"{name}.md", fmt="md:myst")
+def to_notebook(name, change=lambda text: text):
+    """A chapter as a notebook, not yet run: with the cell for Colab behind its title. change: of its text, beforehand."""
+    text = (CHAPTERS / f"{name}.md").read_text(encoding="utf-8")
+    notebook = jupytext.reads(change(text), fmt="md:myst")
     setup = nbformat.v4.new_code_cell(SETUP.format(repository=config()["repository"]["url"]).rstrip())
     setup.metadata["tags"] = ["remove-cell"]
     notebook.cells.insert(1, setup)
@@ -161,6 +167,10 @@ def execute(name, target, told=None):
         raise BuildError(f"{place} failed:\n{error.source}\n\n{message}") from None
     except DeadKernelError as error:
         raise BuildError(f"{name}: the kernel died, most likely for lack of memory ({error})") from None
+    for cell in run.cells:
+        verdict = str(cell.outputs[-1]) if GRADED.search(cell.source) and cell.outputs else ""
+        if "not yet. " in verdict or "nothing here yet" in verdict:
+            raise BuildError(f"{name}: a solution does not pass its own grader: {cell.outputs[-1]['data']['text/plain']}")
     took = {"seconds": round(time.perf_counter() - start, 1), "gibibytes": round(memory.peak / 2**30, 2)}
     threads = int(os.environ.get("OMP_NUM_THREADS", os.cpu_count()))
     cores = f"{threads} CPU core{'s' if threads > 1 else ''}"
@@ -214,7 +224,7 @@ def default_jobs():
 
 
 def execute_all(names, folder, jobs):
-    """Run chapters, so many at a time, saying how far it is.
+    """Run chapters, so many at a time, saying how far it is: dict name → what it took.
 
     Alone, a chapter measures its own cost. Side by side, chapters share cores and results, and a reader in Colab does
     neither: then the boxes keep what the committed notebooks say.
@@ -237,10 +247,11 @@ def execute_all(names, folder, jobs):
         told = {}
     # processes, not threads: each watches the memory of its own kernel alone
     with ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn")) as pool:
+        everything = {}
         running = {pool.submit(execute, name, folder / f"{name}.ipynb", told.get(name)): name for name in longest_first}
         try:
             for i, done in enumerate(as_completed(running), 1):
-                took = done.result()
+                took = everything[running[done]] = done.result()
                 print(
                     f"[{i}/{len(names)}] {running[done]}: {took['seconds']:.0f} s, {took['gibibytes']:.1f} GiB",
                     flush=True,
@@ -248,6 +259,7 @@ def execute_all(names, folder, jobs):
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
+    return everything
 
 
 def costs():
@@ -258,6 +270,30 @@ def costs():
         for name, file in files.items()
         if file.exists()
     }
+
+
+def without_solutions(text):
+    """A chapter's text for students: in place of each solution a cell to fill in, and no answers to the quiz."""
+
+    def blank(match):
+        number, name = GRADED.search(match[0]).groups()
+        head = re.search(rf"^def {name}\(.*\):$", match[0], re.MULTILINE)
+        start = f"{head[0]}\n    raise NotImplementedError  # your code here\n\n" if head else f"{name} = ...\n"
+        return f'```{{code-cell}} ipython3\n{start}\nexercises.grade("{number}", {name})\n```'
+
+    return ANSWER.sub("", SOLUTION.sub(blank, text))
+
+
+def write_student():
+    """The chapters as notebooks for students, not run, with the numbers of the committed ones in their text."""
+    folder = BUILD / "student"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    for name in chapters():
+        notebook, done = to_notebook(name, without_solutions), nbformat.read(NOTEBOOKS / f"{name}.ipynb", as_version=4)
+        fill_notebook(notebook, glued(done), done.metadata["osrlib"]["cost"], name)
+        nbformat.write(notebook, folder / f"{name}.ipynb")
+    print(f"Wrote {len(chapters())} notebooks without solutions to {folder}")
 
 
 def flatten(tree, prefix=""):
@@ -283,7 +319,14 @@ def build_book(jobs):
         (SITE / "book" / page.name).write_text(
             fill(page.read_text(encoding="utf-8"), values, page.name), encoding="utf-8"
         )
-    execute_all(chapters(), SITE / "notebooks", jobs)
+    start = time.perf_counter()
+    took = execute_all(chapters(), SITE / "notebooks", jobs)
+    built = time.perf_counter() - start
+    done = {name: nbformat.read(SITE / "notebooks" / f"{name}.ipynb", as_version=4) for name in chapters()}
+    told = {name: notebook.metadata["osrlib"]["cost"] for name, notebook in done.items()}
+    values = {name: glued(notebook) for name, notebook in done.items()}
+    (SITE / "book" / "claims.md").write_text(pages.claims_page(values), encoding="utf-8")
+    (SITE / "book" / "status.md").write_text(pages.status_page(took, told, jobs, built), encoding="utf-8")
     shutil.copytree(ROOT / "book" / "playground", SITE / "extra" / "playground")
     export.write(SITE / "extra" / "playground")
     command = [
@@ -313,7 +356,7 @@ def build_book(jobs):
 def main():
     """Run the command that was asked for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("command", choices=["notebooks", "book"])
+    parser.add_argument("command", choices=["notebooks", "book", "student"])
     parser.add_argument("names", nargs="*", metavar="NAME", help="chapters to refresh")
     parser.add_argument("--jobs", type=int, help="chapters at a time (default: one for notebooks, else one a core)")
     arguments = parser.parse_args()
@@ -323,6 +366,8 @@ def main():
     try:
         if arguments.command == "book":
             build_book(arguments.jobs or default_jobs())
+        elif arguments.command == "student":
+            write_student()
         elif missing_worlds():
             raise BuildError(f"Without {' and '.join(missing_worlds())} the committed notebooks would lose figures")
         else:

@@ -13,6 +13,7 @@ One idea a module, each short enough to read in one sitting:
 ``metrics``     how to keep score
 ``plots``       the figures that two chapters share
 ``claims``      what the book says, checked against what was measured
+``exercises``   grades what a reader hands in
 
 Images enter every public function as uint8 ``[N, 28, 28]``.
 """

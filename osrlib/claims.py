@@ -5,9 +5,12 @@ machine, and fails where the number leaves its band.
 """
 
 import json
+import math
 import sys
 
-from osrlib import _validate
+import scipy
+
+from osrlib import _validate, zoo
 
 PREFIX = "application/papermill.record/"
 
@@ -22,11 +25,12 @@ def glue(**values):
         _record(name, str(value))
 
 
-def check(name, value, low, high, fmt=".1%", *, reference=None):
+def check(name, value, low, high, fmt=".1%", *, said=None, reference=None):
     """Check low ≤ value ≤ high, print the verdict and record it for the book's page of claims.
 
-    name: the claim in words; fmt: how the numbers are printed; reference: the reference run's figure, which stands in,
-    marked as such, where ``value`` is None because a world is missing here.
+    name: the claim in words; fmt: how the numbers are printed; said: what the report or a paper prints for it;
+    reference: the reference run's figure, which stands in, marked as such, where ``value`` is None because a world is
+    missing here.
     ClaimFailed outside the band; ValueError for NaN, an empty band or no value at all.
     """
     low, high = _validate.number(low, "low"), _validate.number(high, "high")
@@ -43,11 +47,37 @@ def check(name, value, low, high, fmt=".1%", *, reference=None):
     number = _validate.number(reference if stands_in else value, name)
     holds = low <= number <= high
     verdict = f"{name} within {low:{fmt}} to {high:{fmt}}: {'yes' if holds else 'NO'}"
-    record = {"claim": name, "value": number, "low": low, "high": high, "fmt": fmt, "reference": stands_in}
+    record = {"claim": name, "value": number, "low": low, "high": high, "fmt": fmt, "said": said, "reference": stands_in}
     _record(f"claim:{name}", json.dumps(record))
     print(verdict)
     if not holds:
         raise ClaimFailed(f"{verdict}; measured {number:{fmt}}")
+
+
+def agree(result, **measured):
+    """Do figures of your own agree with the reference run's? Prints a verdict each: dict name → bool.
+
+    result: ``"report_rule"`` (mnist, ood, total, norm_threshold, diff_threshold, fashion, cifar10), ``"rule"`` (the
+    recommended one: mnist, ood, total), ``"nst"`` (style and content: mnist, ood, total) or ``"mtae"``
+    (closed_accuracy); measured: some of these figures. One more training agrees where it lies in the 95 % prediction
+    interval of the reference seeds, mean ± t·std·√(1 + 1/n), or within 0.2 % of their mean: as much as other machines
+    and versions have moved a figure. ValueError for a result or figure that there is not.
+    """
+    reference = zoo.reference()
+    model = reference["models"]["mtae"]
+    closed = {key: {"closed_accuracy": model[f"closed_accuracy_{key}"]} for key in ("mean", "std")}
+    known = {name: reference[name] for name in ("report_rule", "rule")} | {"nst": reference["nst"]["mixed"], "mtae": closed}
+    one, seeds = known[_validate.choice(result, "result", known)], reference["seeds_count"]
+    width = float(scipy.stats.t.ppf(0.975, seeds - 1)) * math.sqrt(1 + 1 / seeds)
+    verdicts = {}
+    for name, value in measured.items():
+        _validate.choice(name, "measured", one["mean"])
+        value, mean = _validate.number(value, name), one["mean"][name]
+        margin = max(width * one["std"][name], 0.002 * mean)
+        verdicts[name] = abs(value - mean) <= margin
+        word = "agrees" if verdicts[name] else "DIFFERS"
+        print(f"{name}: {value:.4g} {word} with {mean:.4g} ± {margin:.2g} ({seeds} seeds)")
+    return verdicts
 
 
 def _record(name, text):

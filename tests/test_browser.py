@@ -187,7 +187,8 @@ def test_a_drawn_seven_is_read_and_a_scribble_refused(page, site, way):
     draw(page, SEVEN)
     assert verdict.inner_text() == "a 7" and "below their lines" in reason.inner_text()
     assert page.evaluate("osr.first") < 300  # milliseconds
-    page.screenshot(path=SHOTS / f"playground-{way}.png")
+    # book/_static/playground.png, which stands in the page where JavaScript is off, is a copy of this
+    page.locator("#osr-playground").screenshot(path=SHOTS / f"playground-{way}.png")
     page.get_by_role("button", name="Clear").click()
     assert verdict.inner_text() == "Nothing is drawn yet."
     draw(page, *SCRIBBLE)
@@ -302,7 +303,7 @@ def test_the_explorer_counts_as_python_does(page, site, distances, lines):
 
 
 def test_a_dragged_line_changes_the_counts(page, site):
-    page.goto(f"{site}/{CHAPTER}")
+    page.goto(f"{site}/{CHAPTER}", wait_until="networkidle")  # formulas and pictures above move the board
     board, total = page.locator(".osr-scatter"), page.locator("#osr-told-total")
     board.scroll_into_view_if_needed()
     before, lines = total.inner_text(), page.evaluate("({ ...osr.explored.lines })")

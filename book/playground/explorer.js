@@ -2,7 +2,7 @@
 "use strict";
 
 osr.explorer = function (root) {
-  const { el } = osr, WIDE = 560, TALL = 380, LEFT = 46, BOTTOM = 36, SHOWN = 1200;
+  const { el } = osr, WIDE = 560, TALL = 380, LEFT = 46, BOTTOM = 36, EDGE = 12, SHOWN = 1200;
   const unpack = (text, kind) => new kind(osr.bytes(text).buffer);
   const worlds = osr.DISTANCES.worlds.map(({ name, known, norm, diff, right }) => ({ name, known,
     norm: unpack(norm, Float32Array), diff: unpack(diff, Uint16Array), right: right && unpack(right, Uint8Array) }));
@@ -12,8 +12,8 @@ osr.explorer = function (root) {
   const board = el("canvas", { width: WIDE, height: TALL, class: "osr-scatter", role: "img",
     "aria-label": "Scatter of diff over norm for digits and unknown images, with a line for each. The sliders below move the lines." });
   const context = board.getContext("2d"), still = el("canvas", { width: WIDE, height: TALL });
-  const x = (norm) => LEFT + (Math.min(norm, top.norm) / top.norm) * (WIDE - LEFT - 8);
-  const y = (diff) => TALL - BOTTOM - (Math.min(diff, top.diff) / top.diff) * (TALL - BOTTOM - 8);
+  const x = (norm) => LEFT + (Math.min(norm, top.norm) / top.norm) * (WIDE - LEFT - EDGE);
+  const y = (diff) => TALL - BOTTOM - (Math.min(diff, top.diff) / top.diff) * (TALL - BOTTOM - EDGE);
   const ink = () => getComputedStyle(root).getPropertyValue("--pst-color-text-base") || "#000";
 
   function points() { // drawn once for each theme: thousands of points are too many for every move of a line
@@ -27,11 +27,14 @@ osr.explorer = function (root) {
     }
     to.globalAlpha = 1;
     to.fillStyle = ink();
-    to.font = "13px sans-serif";
-    to.fillText("norm", WIDE / 2, TALL - 4);
-    to.fillText("diff", 4, 14);
-    for (let value = 0; value <= top.norm; value += 5) to.fillText(String(value), x(value) - 6, TALL - BOTTOM + 16);
-    for (let value = 0; value <= top.diff; value += 100) to.fillText(String(value), 8, y(value) + 4);
+    to.font = "15px sans-serif";
+    to.textAlign = "left";
+    to.fillText("diff", LEFT + 6, 18);
+    to.textAlign = "center";
+    to.fillText("norm", WIDE / 2, TALL - 2);
+    for (let value = 0; value <= top.norm; value += 5) to.fillText(String(value), x(value), TALL - BOTTOM + 16);
+    to.textAlign = "right";
+    for (let value = 0; value <= top.diff; value += 100) to.fillText(String(value), LEFT - 6, y(value) + 5);
   }
 
   /* What the two lines make of all images, not of the drawn ones alone. */
@@ -50,7 +53,7 @@ osr.explorer = function (root) {
     return { rows, mnist: share(scored.filter((row) => row.known)), ood: share(scored.filter((row) => !row.known)), total: share(scored) };
   }
 
-  const percent = (value) => `${(100 * value).toFixed(2)} %`;
+  const percent = (value) => `${(100 * value).toFixed(2)}\u00a0%`;
   const told = Object.fromEntries(["mnist", "ood", "total"].map((key) => [key, el("output", { id: `osr-told-${key}` })]));
   const body = el("tbody");
   const sliders = {}, values = {};
@@ -80,9 +83,13 @@ osr.explorer = function (root) {
     context.stroke();
     const now = count();
     for (const key of ["mnist", "ood", "total"]) told[key].value = percent(now[key]);
-    body.replaceChildren(...now.rows.map(({ name, known, images, refused }) => el("tr", {},
-      el("th", { scope: "row" }, el("span", { class: "osr-swatch", style: `background:${colours[name]}` }), name),
-      el("td", {}, known ? "known" : "unknown"), el("td", {}, String(images - refused)), el("td", {}, String(refused)))));
+    const line = (head, kind, images, refused) => el("tr", {}, el("th", { scope: "row" }, ...head), el("td", {}, kind),
+      el("td", {}, String(images - refused)), el("td", {}, String(refused)));
+    const strangers = now.rows.filter(({ name, known }) => !known && osr.DISTANCES.scored.includes(name));
+    const sum = (key) => strangers.reduce((total, row) => total + row[key], 0);
+    body.replaceChildren(...now.rows.map(({ name, known, images, refused }) => line(
+      [el("span", { class: "osr-swatch", style: `background:${colours[name]}` }), name], known ? "known" : "unknown", images, refused)),
+    line([strangers.map(({ name }) => name).join(" + ")], "OOD", sum("images"), sum("refused")));
     for (const key of ["norm", "diff"]) {
       sliders[key].value = lines[key];
       values[key].value = lines[key].toFixed(key === "norm" ? 2 : 0);
@@ -101,7 +108,7 @@ osr.explorer = function (root) {
   board.addEventListener("pointermove", (event) => {
     if (!held) return;
     const [px, py] = osr.where(board, event);
-    const value = held === "norm" ? ((px - LEFT) / (WIDE - LEFT - 8)) * top.norm : ((TALL - BOTTOM - py) / (TALL - BOTTOM - 8)) * top.diff;
+    const value = held === "norm" ? ((px - LEFT) / (WIDE - LEFT - EDGE)) * top.norm : ((TALL - BOTTOM - py) / (TALL - BOTTOM - EDGE)) * top.diff;
     lines[held] = Math.min(top[held], Math.max(0, value));
     update();
   });
@@ -110,6 +117,7 @@ osr.explorer = function (root) {
   const slider = (key) => el("div", {}, el("label", { for: `osr-line-${key}` }, `line of ${key}: `, values[key]), sliders[key]);
   root.replaceChildren(
     board,
+    el("p", {}, "Some thousand images of each world are drawn; all are counted. What lies beyond an axis is drawn at its end."),
     el("div", { class: "osr-columns" },
       el("div", {}, slider("norm"), slider("diff"),
         el("label", { for: "osr-factor" }, "mean + k · std of training digits, k = ", factorTold), factor,

@@ -12,7 +12,7 @@ osr.playground = function (root) {
   const small = (label) => el("canvas", { width: 28, height: 28, class: "osr-small", role: "img", "aria-label": label });
   const views = { seen: small("What the model sees"), copy: small("The copy that it makes"),
     ink: small("The image in black and white"), copyInk: small("The copy in black and white"), differ: small("Where they differ") };
-  const names = { seen: "image", copy: "copy", ink: "image, 0 or 1", copyInk: "copy, 0 or 1", differ: "difference" };
+  const names = { seen: "image", copy: "copy", ink: "image, 0/1", copyInk: "copy, 0/1", differ: "difference" };
   const verdict = el("p", { class: "osr-verdict", role: "status", "aria-live": "polite" });
   const reason = el("p", { class: "osr-reason" });
   const message = el("p", { class: "osr-message", role: "alert" });
@@ -48,7 +48,7 @@ osr.playground = function (root) {
     bars.forEach(({ fill, share, row }, digit) => {
       const p = said ? said.probabilities[digit] : 0;
       fill.style.width = `${100 * p}%`;
-      share.textContent = said ? `${(100 * p).toFixed(1)} %` : "";
+      share.textContent = said ? `${(100 * p).toFixed(1)}\u00a0%` : "";
       row.classList.toggle("osr-best", digit === guess);
     });
     const zero = new Uint8Array(784), [ink, copyInk] = said ? osr.binarised(image, said.copy) : [zero, zero];
@@ -67,7 +67,7 @@ osr.playground = function (root) {
     const far = norm > lines.norm, many = diff > lines.diff, unknown = far || many;
     verdict.textContent = unknown ? "unknown" : `a ${guess}`;
     verdict.className = `osr-verdict ${unknown ? "osr-unknown" : "osr-known"}`;
-    const p = `${(100 * said.probabilities[guess]).toFixed(0)} %`;
+    const p = `${(100 * said.probabilities[guess]).toFixed(0)}\u00a0%`;
     const why = [far && `the copy is farther from the image than digits are (norm ${norm.toFixed(2)} above ${lines.norm.toFixed(2)})`,
       many && `too many pixels change between black and white (diff ${diff} above ${lines.diff.toFixed(0)})`].filter(Boolean);
     reason.textContent = unknown ? `Refused: ${why.join(", and ")}. The classifier alone would have said ${guess}, with ${p}.`
@@ -169,19 +169,18 @@ osr.playground = function (root) {
   const figure = (key) => el("figure", {}, views[key], el("figcaption", {}, names[key]));
 
   root.replaceChildren(
-    el("div", { class: "osr-columns" },
+    el("div", { class: "osr-columns osr-desk" },
       el("div", {}, board,
         el("div", { class: "osr-tools" },
           el("button", { type: "button", onclick: clear }, "Clear"),
           el("label", { class: "osr-upload" }, "Upload a picture ", el("input", { type: "file", accept: "image/*",
             onchange: (event) => { if (event.target.files.length) upload(event.target.files[0]); } }))),
         message),
-      el("div", {}, verdict, reason,
-        el("div", { class: "osr-views" }, ...Object.keys(views).map(figure)),
-        gauges.norm.row, gauges.diff.row,
+      el("div", { class: "osr-answer" }, verdict, reason, gauges.norm.row, gauges.diff.row,
         el("button", { type: "button", onclick: () => { Object.assign(lines, osr.LINES);
           for (const key of ["norm", "diff"]) gauges[key].slider.value = lines[key]; answer(); } }, "Lines of chapter 6"),
-        el("ul", { class: "osr-bars", "aria-label": "Probability of each digit" }, ...bars.map(({ row }) => row)))),
+        el("ul", { class: "osr-bars", "aria-label": "Probability of each digit" }, ...bars.map(({ row }) => row))),
+      el("div", { class: "osr-views" }, ...Object.keys(views).map(figure))),
     ...tray);
   clear();
   return { take, look };
