@@ -383,8 +383,8 @@ def neighbours():
 
 @check("8.1")
 def knew_everything(answer):
-    """``calibrated(rule, shown, held_out)``: the rule, fitted on the right images."""
-    fitted = function(answer, "calibrated(rule, shown, held_out)")(*neighbours())
+    """``calibrated(rule, shown, calibration)``: the rule, fitted on the right images."""
+    fitted = function(answer, "calibrated(rule, shown, calibration)")(*neighbours())
     expect(isinstance(fitted, OpenSetClassifier), f"Expected the fitted rule, got {type(fitted).__name__}.")
     share = (fitted.predict(data.load("mnist").sample(1000, seed=6).images) == UNKNOWN).mean()
     expect(share < 0.5, f"It refuses {share:.0%} of new digits. Each shown image is its own nearest neighbour, at distance 0.")
