@@ -86,7 +86,7 @@ def source_hash(name):
 
 
 def to_notebook(name, change=lambda text: text):
-    """A chapter as a notebook, not yet run: with the cell for Colab behind its title. change: of its text, beforehand."""
+    """A chapter as a notebook, not yet run, with the cell for Colab behind its title. change: what alters its text."""
     text = (CHAPTERS / f"{name}.md").read_text(encoding="utf-8")
     notebook = jupytext.reads(change(text), fmt="md:myst")
     setup = nbformat.v4.new_code_cell(SETUP.format(repository=config()["repository"]["url"]).rstrip())
@@ -170,7 +170,9 @@ def execute(name, target, told=None):
     for cell in run.cells:
         verdict = str(cell.outputs[-1]) if GRADED.search(cell.source) and cell.outputs else ""
         if "not yet. " in verdict or "nothing here yet" in verdict:
-            raise BuildError(f"{name}: a solution does not pass its own grader: {cell.outputs[-1]['data']['text/plain']}")
+            raise BuildError(
+                f"{name}: a solution does not pass its own grader: {cell.outputs[-1]['data']['text/plain']}"
+            )
     took = {"seconds": round(time.perf_counter() - start, 1), "gibibytes": round(memory.peak / 2**30, 2)}
     threads = int(os.environ.get("OMP_NUM_THREADS", os.cpu_count()))
     cores = f"{threads} CPU core{'s' if threads > 1 else ''}"
@@ -323,6 +325,11 @@ def build_book(jobs):
     took = execute_all(chapters(), SITE / "notebooks", jobs)
     built = time.perf_counter() - start
     done = {name: nbformat.read(SITE / "notebooks" / f"{name}.ipynb", as_version=4) for name in chapters()}
+    for name, notebook in done.items():
+        prose = [cell for cell in notebook.cells if cell.cell_type == "markdown"]
+        for cell, text in zip(prose, pages.link_terms([cell.source for cell in prose]), strict=True):
+            cell.source = text
+        nbformat.write(notebook, SITE / "notebooks" / f"{name}.ipynb")
     told = {name: notebook.metadata["osrlib"]["cost"] for name, notebook in done.items()}
     values = {name: glued(notebook) for name, notebook in done.items()}
     (SITE / "book" / "claims.md").write_text(pages.claims_page(values), encoding="utf-8")

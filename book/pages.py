@@ -20,6 +20,41 @@ DOWNLOADS = {"mnist": 12, "fashion": 31, "cifar10": 171}
 """Megabytes that torchvision fetches for a world that is not in the cache; the other worlds of the book are made."""
 
 
+PROTECTED = (
+    r"^(?:#|:::|:\w+:|\||<)[^\n]*$|^```.*?^```$|\$\$.*?\$\$|\$[^$]*\$"
+    r"|\{[\w:]+\}`[^`]*`|`[^`]*`|\[[^\]]*\]\([^)]*\)"
+)
+"""Where a term is not to be linked: headings, directives, tables, code, formulas, roles, links."""
+COMMON = {"code", "guard", "key", "near and far world", "price", "risk", "score"}
+"""Terms of the glossary that are everyday words as well: never linked by themselves."""
+
+
+def terms():
+    """The terms of the glossary."""
+    text = (ROOT / "book" / "glossary.md").read_text(encoding="utf-8")
+    return [
+        line for line, below in zip(text.splitlines(), text.splitlines()[1:], strict=False) if below.startswith("  ")
+    ]
+
+
+def link_terms(texts):
+    """Link the first mention of each term in a chapter to the glossary. texts: its text cells; returns them anew."""
+    words = sorted(set(terms()) - COMMON, key=len, reverse=True)
+    pattern = re.compile(
+        rf"(?P<not>{PROTECTED})|(?<![\w-])(?P<term>{'|'.join(map(re.escape, words))})(?P<s>s?)(?![\w-])",
+        re.MULTILINE | re.DOTALL | re.IGNORECASE,
+    )
+    seen, spelt = set(), {word.lower(): word for word in words}
+
+    def link(match):
+        if match["term"] is None or match["term"].lower() in seen:
+            return match[0]
+        seen.add(match["term"].lower())
+        return f"{{term}}`{match[0]} <{spelt[match['term'].lower()]}>`"
+
+    return [pattern.sub(link, text) for text in texts]
+
+
 def records(values):
     """The claims among what a chapter glued, in its order: a list of dicts."""
     return [json.loads(text) for name, text in values.items() if name.startswith("claim:")]

@@ -47,7 +47,15 @@ def check(name, value, low, high, fmt=".1%", *, said=None, reference=None):
     number = _validate.number(reference if stands_in else value, name)
     holds = low <= number <= high
     verdict = f"{name} within {low:{fmt}} to {high:{fmt}}: {'yes' if holds else 'NO'}"
-    record = {"claim": name, "value": number, "low": low, "high": high, "fmt": fmt, "said": said, "reference": stands_in}
+    record = {
+        "claim": name,
+        "value": number,
+        "low": low,
+        "high": high,
+        "fmt": fmt,
+        "said": said,
+        "reference": stands_in,
+    }
     _record(f"claim:{name}", json.dumps(record))
     print(verdict)
     if not holds:
@@ -66,7 +74,10 @@ def agree(result, **measured):
     reference = zoo.reference()
     model = reference["models"]["mtae"]
     closed = {key: {"closed_accuracy": model[f"closed_accuracy_{key}"]} for key in ("mean", "std")}
-    known = {name: reference[name] for name in ("report_rule", "rule")} | {"nst": reference["nst"]["mixed"], "mtae": closed}
+    known = {name: reference[name] for name in ("report_rule", "rule")} | {
+        "nst": reference["nst"]["mixed"],
+        "mtae": closed,
+    }
     one, seeds = known[_validate.choice(result, "result", known)], reference["seeds_count"]
     width = float(scipy.stats.t.ppf(0.975, seeds - 1)) * math.sqrt(1 + 1 / seeds)
     verdicts = {}

@@ -7,7 +7,7 @@ import matplotlib
 import numpy as np
 import pytest
 
-from osrlib import UNKNOWN, claims, data, plots, scores, thresholds
+from osrlib import UNKNOWN, claims, data, plots, scores, thresholds, zoo
 from osrlib.detector import OpenSetClassifier
 from osrlib.models import infer
 from tests.conftest import WRONG_IMAGES, WRONG_SCORES
@@ -70,7 +70,7 @@ def recorded(monkeypatch):
 
 
 def test_a_claim_that_holds(recorded, capsys):
-    claims.check("MNIST accuracy", 0.964, 0.955, 0.98)
+    claims.check("MNIST accuracy", 0.964, 0.955, 0.98, said="the report: 96.24 %")
     assert capsys.readouterr().out == "MNIST accuracy within 95.5% to 98.0%: yes\n"
     ((content, mark),) = recorded
     record = json.loads(content["application/papermill.record/text/plain"])
@@ -81,6 +81,7 @@ def test_a_claim_that_holds(recorded, capsys):
         "low": 0.955,
         "high": 0.98,
         "fmt": ".1%",
+        "said": "the report: 96.24 %",
         "reference": False,
     }
 
@@ -103,6 +104,26 @@ def test_the_reference_figure_stands_in_and_is_marked(recorded, capsys):
 def test_claims_refuse(recorded, value, low, high):
     with pytest.raises(ValueError, match="expected"):
         claims.check("something", value, low, high)
+
+
+def test_own_figures_agree_or_differ(capsys):
+    mean, std = (zoo.reference()["report_rule"][key] for key in ("mean", "std"))
+    wide = 4.303 * (4 / 3) ** 0.5 * std["total"]  # the 97.5 % quantile of t with two degrees of freedom
+    told = claims.agree("report_rule", total=mean["total"] + 0.99 * wide, mnist=mean["mnist"], ood=0.5)
+    assert told == {"total": True, "mnist": True, "ood": False}
+    assert claims.agree("report_rule", total=mean["total"] - 1.01 * wide) == {"total": False}
+    lines = capsys.readouterr().out.splitlines()
+    assert "agrees with" in lines[0] and "ood: 0.5 DIFFERS" in lines[2] and "(3 seeds)" in lines[2]
+    closed = zoo.reference()["models"]["mtae"]["closed_accuracy_mean"]
+    assert claims.agree("mtae", closed_accuracy=closed + 0.001) == {"closed_accuracy": True}
+
+
+@pytest.mark.parametrize(
+    "result, measured", [("rule", {"speed": 1}), ("mine", {"mnist": 0.9}), ("rule", {"mnist": np.nan})]
+)
+def test_agreement_needs_figures_that_there_are(result, measured):
+    with pytest.raises(ValueError, match="expected"):
+        claims.agree(result, **measured)
 
 
 def test_glue(recorded):

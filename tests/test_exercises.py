@@ -89,7 +89,11 @@ ANSWERS = [  # number, answer, a word of the verdict; "right" for the right ones
     ("1.1", (0.73, 0.73), "eight zeros"),
     ("1.2", lambda known, new: scores.msp(new), "True or False"),
     ("1.2", lambda known, new: scores.msp(new) > 0, "far more than 5 %"),
-    ("1.2", lambda known, new: thresholds.Quantile(0.97).fit(scores.msp(known)).reject(scores.msp(new)), "not the 95 %"),
+    (
+        "1.2",
+        lambda known, new: thresholds.Quantile(0.97).fit(scores.msp(known)).reject(scores.msp(new)),
+        "not the 95 %",
+    ),
     ("1.3", (2.28, 1.5), "right"),
     ("1.3", (1.5, 2.28), "swapped"),
     ("1.3", (2.28, 2.27), "hardly a difference"),

@@ -3,8 +3,8 @@
 import subprocess
 import sys
 
-LIGHT = ("claims", "data", "detector", "exercises", "fused", "losses", "metrics", "models", "protocol", "remember", "scores",
-         "thresholds", "training", "zoo")  # fmt: skip
+LIGHT = ("claims", "data", "detector", "exercises", "fused", "losses", "metrics", "models", "protocol", "remember",
+         "scores", "thresholds", "training", "zoo")  # fmt: skip
 HEAVY = ("IPython", "matplotlib", "pandas", "scipy.stats", "sklearn", "skimage", "torchvision")
 
 
