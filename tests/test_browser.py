@@ -311,7 +311,7 @@ def test_a_dragged_line_changes_the_counts(page, site):
     assert total.inner_text() == before
     box, place = board.bounding_box(), page.evaluate("osr.explored.place(osr.explored.lines)")
     scale = box["width"] / page.evaluate("document.querySelector('.osr-scatter').width")
-    x, y = box["x"] + scale * place["norm"], box["y"] + 40
+    x, y = box["x"] + scale * place["norm"], box["y"] + box["height"] / 2
     page.mouse.move(x, y)
     page.mouse.down()
     page.mouse.move(x + 60, y, steps=5)

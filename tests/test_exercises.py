@@ -42,7 +42,7 @@ def test_each_exercise_has_its_grader():
     ]
     assert list(TOLD) == counted == list(exercises.CHECKS)
     for number, (name, text) in TOLD.items():
-        assert "and in" in text  # every text says what to hand in
+        assert text.startswith(f":::{{exercise}} {number} · ") and "and in" in text  # each says what to hand in
         assert f"`{name}" in text or f"def {name}(" in text, number
 
 
