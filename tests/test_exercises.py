@@ -220,7 +220,11 @@ def test_each_exercise_is_tested_with_a_wrong_answer():
 
 
 @pytest.mark.parametrize("number", exercises.CHECKS)
-@pytest.mark.parametrize("answer", [..., None, "seven", [], {}, float("nan"), lambda *_: 1 / 0], ids=repr)
+@pytest.mark.parametrize(
+    "answer",
+    [..., None, "seven", [], {}, float("nan"), lambda *_: 1 / 0],
+    ids=["dots", "None", "text", "list", "dict", "NaN", "broken"],
+)
 def test_what_is_no_answer_gets_a_word_too(number, answer):
     verdict = exercises.grade(number, answer)
     assert not verdict and len(verdict.text) > 20 and repr(verdict) == verdict.text
