@@ -33,7 +33,7 @@ import psutil
 import yaml
 from nbclient.exceptions import DeadKernelError
 
-from osrlib import claims, data, remember, zoo
+from osrlib import _files, claims, data, remember, zoo
 
 ROOT = Path(__file__).parents[1]
 CHAPTERS, NOTEBOOKS = ROOT / "book" / "chapters", ROOT / "notebooks"
@@ -187,8 +187,8 @@ def execute(name, target, told=None):
     for cell in run.cells:
         for key in ("papermill", "execution"):
             cell.metadata.pop(key, None)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    nbformat.write(run, target)
+    with _files.whole(target) as file:
+        file.write(f"{nbformat.writes(run)}\n".encode())
     return took
 
 

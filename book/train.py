@@ -26,7 +26,7 @@ import safetensors.torch
 import select_rule
 import torch
 
-from osrlib import UNKNOWN, data, detector, losses, metrics, models, plots, scores, thresholds, training, zoo
+from osrlib import UNKNOWN, _files, data, detector, losses, metrics, models, plots, scores, thresholds, training, zoo
 
 ROOT = Path(__file__).parents[1]
 UNITS = ROOT / "_build" / "train"
@@ -139,8 +139,10 @@ def train_units():
         model = unit.spec.build()
         history = unit.spec.fit(model, unit.digits("train"), seed=unit.seed, test=unit.digits("test"), progress=False)
         state = {key: value.contiguous() for key, value in model.state_dict().items()}
-        safetensors.torch.save_file(state, weights)
-        record.write_text(json.dumps(history))  # last: it marks the unit as done
+        with _files.whole(weights) as file:
+            file.write(safetensors.torch.save(state))
+        with _files.whole(record) as file:  # last: it marks the unit as done
+            file.write(json.dumps(history).encode())
         row = history[-1]
         print(f"{name}: accuracy {row['test_accuracy']:.2%}, {sum(h['seconds'] for h in history):.0f} s", flush=True)
 
@@ -420,7 +422,8 @@ def draw_teaser():
     ]
     plots.style()
     ax = plots.reconstructions(models.infer(model, chosen), titles)
-    ax.figure.savefig(STATIC / "teaser.png", bbox_inches="tight", dpi=160)
+    with _files.whole(STATIC / "teaser.png") as file:
+        ax.figure.savefig(file, format="png", bbox_inches="tight", dpi=160)
 
 
 def draw_card():
@@ -432,7 +435,8 @@ def draw_card():
     for ax in (title, picture):
         ax.axis("off")
     figure.tight_layout()
-    figure.savefig(STATIC / "card.png", dpi=100)
+    with _files.whole(STATIC / "card.png") as file:
+        figure.savefig(file, format="png", dpi=100)
 
 
 def rounded(tree):
@@ -455,7 +459,9 @@ def main():
         sys.exit("The reference run needs every world of the report; see above for what is missing.")
     train_units()
     zoo.save({name: trained(name)[0] for name in zoo.MODELS})  # first: measuring the cost builds on the CNN's weights
-    RESULTS.write_text(json.dumps(rounded(measure()), indent=1) + "\n", encoding="utf-8")
+    measured = json.dumps(rounded(measure()), indent=1) + "\n"
+    with _files.whole(RESULTS) as file:
+        file.write(measured.encode())
     draw_teaser()
     draw_card()
     shutil.rmtree(UNITS)
@@ -463,4 +469,7 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except KeyboardInterrupt:
+        sys.exit("\nInterrupted. What is trained is kept; python book/train.py --resume goes on from there.")

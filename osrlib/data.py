@@ -28,7 +28,7 @@ from pathlib import Path
 
 import numpy as np
 
-from osrlib import _validate
+from osrlib import _files, _validate
 
 DIGITS = tuple("0123456789")
 LETTERS = tuple(string.ascii_uppercase + string.ascii_lowercase)
@@ -250,8 +250,13 @@ def _read(path, world, split):
         _check_digest(images, labels, world, split)
     except Exception as error:  # zip, zlib and numpy each have their own errors for damaged bytes
         aside = path.with_name(f"{path.name}.damaged")
+        try:
+            os.replace(path, aside)
+        except FileNotFoundError:  # another process has set it aside
+            pass
+        except OSError as why:
+            raise Unavailable(f"{path} is damaged ({error}), and cannot be set aside ({why})") from why
         warnings.warn(f"{path.name} in the cache is damaged, and now {aside.name} ({error})", stacklevel=3)
-        os.replace(path, aside)
         return None
     return images, labels
 
@@ -263,16 +268,8 @@ def _check_digest(images, labels, world, split):
 
 
 def _write(path, images, labels):
-    """Write a split to the cache in one step: the name appears only when the whole file is there."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            np.savez(file, images=images, labels=labels)
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    with _files.whole(path) as file:
+        np.savez(file, images=images, labels=labels)
 
 
 def _obtain(name, world):

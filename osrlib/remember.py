@@ -8,12 +8,13 @@ images, and PyTorch with its number of threads. So an answer is never out of dat
 import contextlib
 import hashlib
 import os
-import tempfile
 import time
 from pathlib import Path
 
 import numpy as np
 import torch
+
+from osrlib import _files
 
 FOLDER = "OSRLIB_REMEMBER"
 MANY = 2500
@@ -33,11 +34,8 @@ def output(compute, model, images):
         return fields
     except Exception:  # not there, cut short, or damaged, which numpy tells in many ways
         fields = compute(model, images)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=file.parent, suffix=".part", delete=False) as part:
-        arrays = {str(i): field for i, field in enumerate(fields) if field is not None}
-        np.savez(part, fields=len(fields), **arrays)
-    os.replace(part.name, file)
+    with _files.whole(file) as part:
+        np.savez(part, fields=len(fields), **{str(i): field for i, field in enumerate(fields) if field is not None})
     return fields
 
 

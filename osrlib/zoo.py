@@ -19,7 +19,7 @@ from typing import NamedTuple
 import safetensors.torch
 import torch
 
-from osrlib import _validate, data, losses, models, remember, training
+from osrlib import _files, _validate, data, losses, models, remember, training
 
 WEIGHTS = Path(__file__).parent / "weights"
 
@@ -182,15 +182,15 @@ def _peak_memory():
 
 def save(weights):
     """Publish weights: a dict name → model. Writes the safetensors files and their lines in the manifest."""
-    manifest = _manifest()
     for name, model in weights.items():
         _validate.choice(name, "name", MODELS)
-        state = {key: value.contiguous() for key, value in model.state_dict().items()}
-        content = safetensors.torch.save(state)
-        (WEIGHTS / f"{name}.safetensors").write_bytes(content)
-        manifest[f"{name}.safetensors"] = hashlib.sha256(content).hexdigest()
-    text = json.dumps(manifest, indent=2, sort_keys=True) + "\n"
-    (WEIGHTS / "manifest.json").write_text(text, encoding="utf-8")
+        content = safetensors.torch.save({key: value.contiguous() for key, value in model.state_dict().items()})
+        manifest = _manifest() | {f"{name}.safetensors": hashlib.sha256(content).hexdigest()}
+        text = json.dumps(manifest, indent=2, sort_keys=True) + "\n"
+        # both are written before either takes its name: an interrupted run leaves weights that fit their checksum
+        with _files.whole(WEIGHTS / "manifest.json") as lines, _files.whole(WEIGHTS / f"{name}.safetensors") as file:
+            file.write(content)
+            lines.write(text.encode())
 
 
 def _manifest():

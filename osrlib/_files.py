@@ -1,0 +1,29 @@
+"""Files that are there whole, or not at all."""
+
+import contextlib
+import os
+import secrets
+import time
+from pathlib import Path
+
+
+@contextlib.contextmanager
+def whole(path):
+    """A binary file to write to, which takes its name when the block ends well.
+
+    After an error or Ctrl-C nothing is left. What a killed process left is removed after an hour, by the next writer.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    for left in path.parent.glob(f".{path.name}-*.part"):
+        with contextlib.suppress(FileNotFoundError):
+            if time.time() - left.stat().st_mtime > 3600:
+                left.unlink()
+    part = path.with_name(f".{path.name}-{secrets.token_hex(6)}.part")
+    try:
+        with part.open("xb") as file:
+            yield file
+        os.replace(part, path)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
