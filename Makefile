@@ -22,7 +22,7 @@ book test: export OSRLIB_REMEMBER ?= $(CURDIR)/_build/remember
 # test processes run side by side: a core for each
 test: export OMP_NUM_THREADS ?= 1
 
-.PHONY: book test notebooks student train bench serve data clean
+.PHONY: book test notebooks student train bench matrix serve data clean
 
 book: data
 	$(PY) book/build.py book
@@ -43,6 +43,9 @@ train: data
 
 bench: data
 	$(PY) benchmarks/speed.py
+
+matrix:
+	$(PYTHON) .ci/matrix.py $(ROWS)
 
 serve: _build/html/index.html
 	@echo "The book is at http://localhost:8000 (Ctrl-C ends it)"

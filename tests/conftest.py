@@ -2,9 +2,15 @@
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, settings
 
 from osrlib import data, zoo
 from osrlib.models import infer
+
+# a run that is green is green again; "wild" looks for what these examples miss
+settings.register_profile("book", derandomize=True, database=None, deadline=None, max_examples=30)
+settings.register_profile("wild", deadline=None, max_examples=1000, suppress_health_check=list(HealthCheck))
+settings.load_profile("book")
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,362 @@
+"""What must hold for any input: invariants of the public functions over drawn examples.
+
+The examples are the same in each run. ``pytest tests/test_properties.py --hypothesis-profile=wild`` draws new ones,
+and many more.
+"""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import assume, example, given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from osrlib import UNKNOWN, folder, losses, metrics, models, scores, thresholds
+from osrlib.models import Output
+
+numbers = st.floats(-1e6, 1e6, width=32)
+"""Scores and logits as float32 has them."""
+few = st.integers(1, 40)
+seeds = st.integers(0, 2**32 - 1)
+
+
+def vectors(size, elements=numbers):
+    """Arrays [N] of one length, or of any in 1..40."""
+    return arrays(np.float64, size if isinstance(size, int) else st.tuples(size), elements=elements)
+
+
+@st.composite
+def outputs(draw, known=False):
+    """What a network could say of 2 to 12 images (known: 60), with every field filled."""
+    n, random = 60 if known else draw(st.integers(2, 12)), np.random.default_rng(draw(seeds))
+    spread = draw(st.sampled_from([0.1, 1.0, 30.0]))
+    logits = random.normal(0, spread, (n, 3)).astype(np.float32)
+    if known:  # each class is named often enough to have bounds
+        logits[np.arange(n), np.arange(n) % 3] += 10 * spread
+    images = random.integers(0, 256, (n, 28, 28), dtype=np.uint8) * (random.random((n, 1, 1)) < 0.9).astype(np.uint8)
+    return Output(
+        logits,
+        random.gamma(1, spread, (n, 6)).astype(np.float32),
+        random.random((n, 28, 28), dtype=np.float32),
+        images,
+        random.gamma(1, 1, (n, 3)).astype(np.float32),
+    )
+
+
+def part(output, chosen):
+    """Some images of an output."""
+    return Output(*(field[chosen] for field in output))
+
+
+WEIGHT, BIAS = np.random.default_rng(1).normal(size=(3, 6)), np.arange(3.0)
+PLAIN = {
+    "norm": scores.norm,
+    "relative norm": lambda output: scores.norm(output, relative=True),
+    "diff": scores.diff,
+    "msp": scores.msp,
+    "max_logit": scores.max_logit,
+    "energy": scores.energy,
+    "class_error": scores.class_error,
+    "relative class_error": lambda output: scores.class_error(output, relative=True),
+    "style": scores.style,
+}
+FITTED = {
+    "gram_deviation": lambda known: scores.gram_deviation(known, [0, 0, 1, 1, 1, 2]),
+    "mahalanobis": lambda known: scores.mahalanobis(known, known.logits.argmax(1)),
+    "knn": scores.knn,
+    "knn in class": lambda known: scores.knn(known, 2, 0.5, known.logits.argmax(1)),
+    "knn_sum": lambda known: scores.knn_sum(known, known.logits.argmax(1)),
+    "pca_residual": lambda known: scores.pca_residual(known, 9),
+    "vim": lambda known: scores.vim(known, WEIGHT, BIAS, 3),
+}
+
+
+def an_image_is_scored_by_itself(score, output, random):
+    values = score(output)
+    assert values.shape == (len(output.images),) and values.dtype == np.float32 and np.isfinite(values).all()
+    order = random.permutation(len(values))
+    np.testing.assert_allclose(score(part(output, order)), values[order], rtol=2e-4, atol=1e-4)
+    cut = random.integers(1, len(values))
+    pieces = [score(part(output, slice(None, cut))), score(part(output, slice(cut, None)))]
+    np.testing.assert_allclose(np.concatenate(pieces), values, rtol=2e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", PLAIN)
+@given(output=outputs(), seed=seeds)
+def test_a_score_depends_on_neither_order_nor_batches(name, output, seed):
+    an_image_is_scored_by_itself(PLAIN[name], output, np.random.default_rng(seed))
+
+
+@pytest.mark.parametrize("name", FITTED)
+@given(known=outputs(known=True), output=outputs(), seed=seeds)
+def test_a_fitted_score_depends_on_neither_order_nor_batches(name, known, output, seed):
+    an_image_is_scored_by_itself(FITTED[name](known), output, np.random.default_rng(seed))
+
+
+@given(outputs(), st.floats(-50, 50))
+def test_logits_that_are_shifted(output, shift):
+    moved = output._replace(logits=output.logits.astype(np.float64) + shift)
+    np.testing.assert_allclose(scores.msp(moved), scores.msp(output), atol=1e-5)
+    for score in (scores.max_logit, scores.energy):
+        np.testing.assert_allclose(score(moved), score(output) - shift, rtol=1e-4, atol=1e-4)
+
+
+@given(outputs())
+def test_the_order_of_logit_scores(output):
+    # log-sum-exp lies between the largest logit and that plus log K
+    gap = scores.max_logit(output) - scores.energy(output)
+    assert (gap > -1e-4).all() and (gap < np.log(3) + 1e-4).all()
+    assert (scores.msp(output) >= 0).all() and (scores.msp(output) <= 2 / 3 + 1e-6).all()
+
+
+@given(outputs(), st.floats(0.01, 0.99))
+def test_a_perfect_reconstruction_is_nothing_new(output, level):
+    perfect = output._replace(reconstruction=output.images / np.float32(255))
+    for score in (scores.norm, scores.style, lambda o: scores.diff(o, level), lambda o: scores.norm(o, relative=True)):
+        assert (score(perfect) == 0).all()
+    assert ((scores.diff(output, level) % 1 == 0) & (scores.diff(output, level) <= 784)).all()
+    assert (scores.norm(output) <= 28 + 1e-4).all()
+
+
+@given(outputs(known=True), outputs(), st.floats(0.1, 10), seeds)
+def test_distances_do_not_depend_on_the_units_of_the_code(known, output, unit, seed):
+    random = np.random.default_rng(seed)
+    turn, shift = np.linalg.qr(random.normal(size=(6, 6)))[0], random.normal(size=6)
+
+    def moved(one, shifted):
+        code = one.code.astype(np.float64) @ turn * unit + shift * shifted
+        return one._replace(code=code)
+
+    labels = known.logits.argmax(1)
+    plain = scores.mahalanobis(known, labels)(output)
+    np.testing.assert_allclose(scores.mahalanobis(moved(known, 1), labels)(moved(output, 1)), plain, rtol=0.01)
+    nearest = scores.knn(known)(output)
+    np.testing.assert_allclose(scores.knn(moved(known, 0))(moved(output, 0)), nearest, rtol=1e-3, atol=1e-3)
+    assert (nearest >= 0).all() and (nearest <= 2).all()
+
+
+@given(outputs(known=True), outputs(), st.integers(1, 58))
+def test_more_neighbours_lie_further_and_more_components_leave_less(known, output, k):
+    assert (scores.knn(known, k)(output) <= scores.knn(known, k + 1)(output) + 1e-6).all()
+    assert scores.knn(known)(known).max() < 2e-3  # each finds itself; sklearn's distances are that exact
+    if k < 58:
+        less, more = (scores.pca_residual(known, components)(output) for components in (k, k + 1))
+        assert (more <= less + 1e-4).all()
+
+
+LINES = {
+    "MeanStd": lambda loose: thresholds.MeanStd(5 * loose),
+    "Quantile": thresholds.Quantile,
+    "Conformal": lambda loose: thresholds.Conformal(1 - loose * 0.94),
+    "Tail": lambda loose: thresholds.Tail(0.5 - 0.49 * loose, 0.5),
+}
+"""Each from strict to loose as its argument goes from 0 to 1."""
+
+
+@pytest.mark.parametrize("name", LINES)
+@given(seeds, st.floats(0.01, 1), st.floats(0.01, 1))
+def test_a_looser_line_refuses_less(name, seed, first, second):
+    assume(name != "Tail" or abs(first - second) > 1e-3)
+    known = np.random.default_rng(seed).gamma(2, 1, 100)
+    strict, loose = (LINES[name](setting).fit(known) for setting in sorted((first, second)))
+    assert strict.value <= loose.value + 1e-12
+    assert (loose.reject(known) <= strict.reject(known)).all()
+
+
+@pytest.mark.parametrize("name", LINES)
+@given(seeds, st.floats(0.01, 0.99), st.floats(0.01, 100), st.floats(-100, 100))
+def test_a_line_moves_with_the_unit_of_the_score(name, seed, loose, unit, shift):
+    known = np.random.default_rng(seed).gamma(2, 1, 100)
+    plain, moved = LINES[name](loose).fit(known), LINES[name](loose).fit(known * unit + shift)
+    # the tail is fitted by search, which stops within a tolerance
+    assert moved.value == pytest.approx(plain.value * unit + shift, rel=0.02 if name == "Tail" else 1e-6, abs=1e-6)
+
+
+@given(vectors(few), st.floats(0, 1), st.floats(0.05, 0.95))
+def test_what_quantile_and_conformal_promise(known, q, alpha):
+    assert thresholds.Quantile(q).fit(known).reject(known).mean() <= 1 - q + 1e-12
+    assume(len(known) >= 1 / alpha - 1)
+    line = thresholds.Conformal(alpha).fit(known)
+    # of n + 1 exchangeable scores, at most a share alpha lies beyond the line of the other n
+    assert line.reject(known).sum() <= alpha * (len(known) + 1) + 1e-9
+    p_values = line.p_values(known)
+    assert (p_values > 0).all() and (p_values <= 1).all()
+    np.testing.assert_array_equal(p_values <= alpha + 1e-12, line.reject(known) | (p_values <= alpha + 1e-12))
+    assert (p_values[line.reject(known)] <= alpha + 1e-9).all() and (p_values[~line.reject(known)] > alpha - 1e-9).all()
+
+
+@given(vectors(60), st.permutations([0] * 5 + [1] * 25 + [2] * 30), st.floats(0.2, 0.9))
+def test_a_line_for_each_class_is_the_line_of_that_class(known, classes, alpha):
+    classes = np.array(classes)
+    rule = thresholds.ClassConformal(alpha).fit(known, classes)
+    for k in range(3):
+        alone = thresholds.Conformal(alpha).fit(known[classes == k])
+        assert rule.value[k] == alone.value
+        np.testing.assert_array_equal(rule.reject(known, np.full(60, k)), alone.reject(known))
+        np.testing.assert_array_equal(rule.p_values(known, np.full(60, k)), alone.p_values(known))
+
+
+@given(seeds, st.floats(0.05, 0.5), st.floats(0.05, 0.95))
+def test_tails_are_probabilities(seed, share, unknown):
+    random = np.random.default_rng(seed)
+    match, nonmatch = random.gamma(2, 1, 500), random.gamma(9, 1, 500)
+    tail, lines = thresholds.TailModel(match, share), np.linspace(-5, 50, 200)
+    chance = tail.beyond(lines)
+    assert ((chance >= 0) & (chance <= 1)).all() and (np.diff(chance) <= 1e-9).all()
+    assert tail.line(share / 2) >= tail.start and tail.beyond(tail.line(share / 2)) == pytest.approx(
+        share / 2, abs=1e-6
+    )
+    two = thresholds.TwoTail(unknown, share).fit(match, nonmatch)
+    assert np.median(match) <= two.value <= np.median(nonmatch)
+    assert (two.cost(np.linspace(np.median(match), np.median(nonmatch), 50)) >= two.cost([two.value]) - 1 / 500).all()
+
+
+@given(st.lists(arrays(bool, 7), min_size=1, max_size=4))
+def test_any_of_is_a_union(refusals):
+    union = thresholds.any_of(*refusals)
+    assert all((refusal <= union).all() for refusal in refusals) and union.sum() <= sum(map(np.sum, refusals))
+    np.testing.assert_array_equal(union, thresholds.any_of(*refusals[::-1]))
+
+
+@given(st.lists(vectors(7, st.floats(1e-6, 1)), min_size=1, max_size=4), st.floats(0.01, 0.2))
+def test_joined_p_values(each, alpha):
+    joined = thresholds.union_bound(each, [alpha] * len(each))
+    np.testing.assert_allclose(joined, np.minimum(len(each) * np.min(each, 0), 1))
+    total = thresholds.fisher(each)
+    assert (total >= 0).all() and np.isfinite(total).all()
+    np.testing.assert_allclose(total, sum(thresholds.fisher([p]) for p in each))
+
+
+answers = st.integers(0, UNKNOWN)
+
+
+@given(st.lists(st.tuples(answers, answers), min_size=1, max_size=60))
+def test_confusion_counts_every_image_once(pairs):
+    true, predicted = np.array(pairs).T
+    report = metrics.osr_report(true, predicted)
+    np.testing.assert_array_equal(report.confusion.sum(1), np.bincount(true, minlength=11))
+    np.testing.assert_array_equal(report.confusion.sum(0), np.bincount(predicted, minlength=11))
+    assert report.total == pytest.approx((true == predicted).mean())
+    known = (true != UNKNOWN).mean()
+    parts = np.nan_to_num([report.mnist, report.ood])
+    assert report.total == pytest.approx(known * parts[0] + (1 - known) * parts[1])
+    assert 0 <= metrics.macro_f1(true, predicted) <= 1 == metrics.macro_f1(true, true)
+
+
+@given(vectors(few), vectors(few), seeds)
+def test_ranks_alone_decide(known, unknown, seed):
+    area = metrics.auroc(known, unknown)
+    assert 0 <= area <= 1 and metrics.auroc(unknown, known) == pytest.approx(1 - area)
+    ranks = np.unique(np.r_[known, unknown], return_inverse=True)[1]
+    curved = np.expm1(ranks / 50)
+    ours = (known, unknown), (curved[: len(known)], curved[len(known) :])
+    for metric in (metrics.auroc, metrics.aupr, metrics.fpr_at_95):
+        assert metric(*ours[0]) == pytest.approx(metric(*ours[1]))
+        assert 0 <= metric(*ours[0]) <= 1
+    for positive in ("known", "unknown"):
+        assert 0 <= metrics.fpr_at_95(known, unknown, positive) <= 1
+        assert 0 < metrics.aupr(known, unknown, positive) <= 1
+    assert metrics.aupr(known, unknown, "known") == pytest.approx(metrics.aupr(-unknown, -known))
+    assert metrics.fpr_at_95(known, unknown, "unknown") == pytest.approx(metrics.fpr_at_95(-unknown, -known))
+
+
+@given(vectors(few), vectors(few), seeds)
+def test_oscr_stays_below_accuracy_and_auroc(known, unknown, seed):
+    correct = np.random.default_rng(seed).random(len(known)) < 0.8
+    curve = metrics.oscr(known, correct, unknown)
+    assert 0 <= curve.area <= min(correct.mean(), metrics.auroc(known, unknown)) + 1e-9
+    assert (np.diff(curve.false_positive_rate) >= 0).all() and (np.diff(curve.correct_classification_rate) >= 0).all()
+    assert curve.correct_classification_rate[-1] == pytest.approx(correct.mean()) and curve.false_positive_rate[-1] == 1
+
+
+@given(vectors(few), seeds)
+def test_risk_ends_at_the_error_rate(values, seed):
+    wrong = np.random.default_rng(seed).random(len(values)) < 0.5
+    curve = metrics.risk_coverage(values, wrong)
+    assert curve.coverage[-1] == 1 and (np.diff(curve.coverage) > 0).all()
+    assert curve.risk[-1] == pytest.approx(wrong.mean())
+    assert ((curve.risk >= 0) & (curve.risk <= 1)).all() and 0 <= curve.area <= 1
+    best, worst = (metrics.risk_coverage(order, wrong).area for order in (wrong * 1.0, wrong * -1.0))
+    assert best <= worst
+
+
+@given(vectors(few), vectors(few), st.floats(0, 1), st.floats(0, 100))
+def test_the_price_of_refusing_all_or_nothing(known, unknown, share, ratio):
+    everything = np.r_[known, unknown]
+    lines = [everything.min() - 1, everything.max()]
+    np.testing.assert_allclose(
+        metrics.expected_cost(known, unknown, lines, share, ratio), [1 - share, share * ratio], atol=1e-9
+    )
+
+
+@given(st.integers(1, 1000), st.integers(0, 1000))
+def test_openness_grows_with_what_is_new(known, new):
+    assert metrics.openness(known, known) == 0
+    assert 0 <= metrics.openness(known, known + new) < metrics.openness(known, known + new + 1) < 1
+
+
+@given(seeds, st.floats(0.1, 10))
+def test_gram_matrices(seed, unit):
+    features = torch.from_numpy(np.random.default_rng(seed).normal(size=(3, 4, 5, 2)))
+    gram = losses.gram_matrix(features)
+    torch.testing.assert_close(gram, gram.transpose(1, 2))
+    assert (torch.linalg.eigvalsh(gram) > -1e-12).all()
+    torch.testing.assert_close(losses.gram_matrix(features * unit), gram * unit**2)
+    torch.testing.assert_close(losses.gram_matrix(features.flip(2)), gram)  # where something is does not matter
+    other = features.flip(0)
+    for loss in (losses.style_loss, losses.content_loss):
+        assert (loss(features, features) == 0).all() and (loss(features, other) >= 0).all()
+        torch.testing.assert_close(loss(features, other), loss(other, features))
+    rows = models.gram_rows(features.abs(), (1, 2, 5))
+    torch.testing.assert_close(models.gram_rows(features.abs() * unit, (1, 2, 5)), rows * unit**2)
+
+
+@given(seeds, st.floats(0, 10), st.floats(0, 1))
+def test_losses_are_the_sum_of_their_parts(seed, weight, alpha):
+    torch.manual_seed(seed)
+    images, labels = torch.rand(6, 1, 28, 28), torch.randint(0, 10, (6,))
+    output = Output(torch.randn(6, 10), torch.rand(6, 128), torch.rand(6, 28, 28))
+    parts = losses.multitask_loss(output, images, labels, weight)
+    torch.testing.assert_close(parts["loss"], parts["cross_entropy"] + weight * parts["mse"])
+    torch.testing.assert_close(parts["cross_entropy"], losses.classification_loss(output, images, labels)["loss"])
+    parts = losses.c2ae_loss(output, images, labels, lambda code, labels: code[:, :1, None].expand(-1, 28, 28), alpha)
+    torch.testing.assert_close(parts["loss"], alpha * parts["match"] + (1 - alpha) * parts["nonmatch"])
+
+
+@given(batch_size=st.integers(1, 40), n=st.integers(1, 25))
+def test_the_size_of_batches_does_not_matter(mtae, digits, batch_size, n):
+    whole, pieces = models.infer(mtae, digits.images[:n]), models.infer(mtae, digits.images[:n], batch_size)
+    for a, b in zip(whole[:3], pieces[:3], strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
+
+
+@given(seed=seeds, size=st.integers(1, 500), labels=st.lists(st.integers(0, 9), min_size=1, unique=True))
+def test_parts_of_a_world(digits, seed, size, labels):
+    drawn = digits.sample(size, seed)
+    assert (
+        len(np.unique(drawn.images, axis=0)) == len(drawn) == size
+    )  # no two digits are alike, and none is drawn twice
+    kept = digits.only(labels, renumber=True)
+    np.testing.assert_array_equal(np.array(labels)[kept.labels], digits.only(labels).labels)
+    assert len(kept) == np.isin(digits.labels, labels).sum() and kept.classes == tuple(map(str, labels))
+
+
+@given(arrays(np.uint8, st.tuples(st.integers(1, 60), st.integers(1, 60))))
+@example(np.zeros((1, 1), np.uint8))
+def test_any_picture_becomes_a_digits_size(picture):
+    image = folder.to_mnist(picture)
+    assert image.shape == (28, 28) and image.dtype == np.uint8
+    np.testing.assert_array_equal(image, folder.to_mnist(picture))
+
+
+MAGIC = [b"", b"\x89PNG\r\n\x1a\n", b"GIF89a", b"\xff\xd8\xff\xe0", b"BM", b"II*\0", b"RIFF\x20\0\0\0WEBPVP8 "]
+
+
+@given(content=st.binary(max_size=300), head=st.sampled_from(MAGIC))
+def test_any_bytes_are_an_image_or_are_refused(tmp_path_factory, content, head):
+    file = tmp_path_factory.mktemp("bytes") / "file.png"
+    file.write_bytes(head + content)
+    try:
+        assert folder.read_file(file).shape == (28, 28)
+    except ValueError as error:
+        assert str(error)
