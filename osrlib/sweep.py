@@ -27,7 +27,7 @@ def run(function, configurations, file, *, backend="loky", scheduler=None, jobs=
 
     Torch's random numbers belong to a process: give Dask workers one thread each (``--nthreads 1``).
 
-    backend: "loky", processes on this machine, or "dask", with the scheduler's address ("tcp://host:8786"); jobs: how
+    backend: "loky", processes on this machine, or "dask", with the scheduler's address (``tcp://host:8786``); jobs: how
     many at once, -1 for as many as there are cores or workers; progress: show a bar with the time left.
     ValueError for configurations that occur twice. SystemExit, with a word on what is kept, where the sweep is
     interrupted or a worker process dies.
