@@ -11,12 +11,14 @@ numbers from ``book/results/reference.json`` and ``speed.json``.
 """
 
 import argparse
+import contextlib
 import hashlib
 import json
 import multiprocessing
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import threading
@@ -38,7 +40,7 @@ from osrlib import _files, claims, data, remember, zoo
 ROOT = Path(__file__).parents[1]
 CHAPTERS, NOTEBOOKS = ROOT / "book" / "chapters", ROOT / "notebooks"
 BUILD = ROOT / "_build"
-SITE = BUILD / "site"
+SITE, RENDER = BUILD / "site", BUILD / "render"
 ARCHIVE = "knowing-what-you-dont-know"
 GLUE = re.compile(r"\{glue:text\}`([^`:]+)(?::([^`]+))?`")
 TIDY = (
@@ -250,7 +252,10 @@ def execute_all(names, folder, jobs):
     # processes, not threads: each watches the memory of its own kernel alone
     with ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn")) as pool:
         everything = {}
+        # Ctrl-C reaches this process alone, which ends the others
+        before = signal.signal(signal.SIGINT, signal.SIG_IGN)
         running = {pool.submit(execute, name, folder / f"{name}.ipynb", told.get(name)): name for name in longest_first}
+        signal.signal(signal.SIGINT, before)
         try:
             for i, done in enumerate(as_completed(running), 1):
                 took = everything[running[done]] = done.result()
@@ -260,6 +265,11 @@ def execute_all(names, folder, jobs):
                 )
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
+            for worker in multiprocessing.active_children():
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    for kernel in psutil.Process(worker.pid).children(recursive=True):
+                        kernel.kill()
+                worker.kill()
             raise
     return everything
 
@@ -336,23 +346,18 @@ def build_book(jobs):
     (SITE / "book" / "status.md").write_text(pages.status_page(took, told, jobs, built), encoding="utf-8")
     shutil.copytree(ROOT / "book" / "playground", SITE / "extra" / "playground")
     export.write(SITE / "extra" / "playground")
-    command = [
-        *JUPYTER_BOOK,
-        "build",
-        SITE,
-        "--path-output",
-        ROOT,
-        "-W",
-        "-n",
-        "--keep-going",
-        "-q",
-    ]
-    shutil.rmtree(BUILD / "html", ignore_errors=True)
+    shutil.rmtree(RENDER, ignore_errors=True)
+    command = [*JUPYTER_BOOK, "build", SITE, "--path-output", RENDER, "-W", "-n", "--keep-going", "-q"]
     if subprocess.run(list(map(str, command)), check=False).returncode:
         raise BuildError("Jupyter Book found the faults above")
-    for page in (BUILD / "html").rglob("*.html"):
+    html, archive = RENDER / "_build" / "html", BUILD / f"{ARCHIVE}.zip"
+    for page in html.rglob("*.html"):
         page.write_text(re.sub("|".join(TIDY), "", page.read_text(encoding="utf-8")), encoding="utf-8")
-    archive = shutil.make_archive(BUILD / ARCHIVE, "zip", BUILD, "html")
+    packed = shutil.make_archive(RENDER / ARCHIVE, "zip", html.parent, "html")
+    # last, so that an interrupted build leaves the page of the one before
+    shutil.rmtree(BUILD / "html", ignore_errors=True)
+    os.replace(html, BUILD / "html")
+    os.replace(packed, archive)
     print(
         f"\nThe book is ready: {(BUILD / 'html' / 'index.html').as_uri()}\n"
         f"To take along: {archive}\n"
@@ -381,6 +386,11 @@ def main():
             execute_all(arguments.names or chapters(), NOTEBOOKS, arguments.jobs or 1)
     except BuildError as error:
         sys.exit(f"\n{error}")
+    except KeyboardInterrupt:
+        sys.exit(
+            "\nInterrupted. The page and the notebooks that were there are whole; the same command begins again, and "
+            "need not repeat what is remembered."
+        )
 
 
 if __name__ == "__main__":

@@ -135,6 +135,7 @@ def train_units():
         if record.exists():
             print(f"{name}: reused from an interrupted run", flush=True)
             continue
+        print(f"{name}: training", flush=True)
         training.seed_everything(unit.seed)
         model = unit.spec.build()
         history = unit.spec.fit(model, unit.digits("train"), seed=unit.seed, test=unit.digits("test"), progress=False)

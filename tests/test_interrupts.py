@@ -1,0 +1,67 @@
+"""Ctrl-C in a build or a training: what was there stays whole, and a word says how to go on."""
+
+import hashlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture
+def tree(tmp_path):
+    """A copy of what the commands read and write, with a page that an earlier build has left."""
+    for part in ("osrlib", "book", "notebooks"):
+        shutil.copytree(ROOT / part, tmp_path / part, ignore=shutil.ignore_patterns("__pycache__"))
+    for file in ("_config.yml", "_toc.yml"):
+        shutil.copy(ROOT / file, tmp_path)
+    (tmp_path / "_build" / "html").mkdir(parents=True)
+    (tmp_path / "_build" / "html" / "index.html").write_text("the page of the build before")
+    return tmp_path
+
+
+def digests(tree):
+    """What a reader would miss: every artefact that the commands write, by its content."""
+    kept = ("_build/html/*", "notebooks/*", "notebooks/.*", "osrlib/weights/*", "osrlib/weights/.*", "book/**/*")
+    files = {file for pattern in kept for file in tree.glob(pattern) if file.is_file()}
+    return {file: hashlib.sha256(file.read_bytes()).hexdigest() for file in files if file.suffix != ".pyc"}
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals are sent in another way there")
+@pytest.mark.parametrize(
+    "command, sign, word",
+    [
+        (["book/build.py", "book"], "chapters, ", "the same command begins again"),
+        (["book/build.py", "notebooks", "06-drawing-the-line"], "chapters, ", "the same command begins again"),
+        (["book/train.py"], ": training", "--resume goes on from there"),
+    ],
+    ids=["book", "notebooks", "train"],
+)
+def test_ctrl_c_leaves_everything_whole(command, sign, word, tree):
+    before = digests(tree)
+    process = subprocess.Popen(
+        [sys.executable, *command], cwd=tree, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        start_new_session=True, env=os.environ | {"PYTHONPATH": str(tree)},
+        # a test run in the background of a shell has this signal switched off, and its children inherit that
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )  # fmt: skip
+    killer = threading.Timer(120, process.kill)
+    killer.start()
+    try:
+        while sign not in (line := process.stdout.readline()):
+            assert line, process.stderr.read()
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(5)  # it is in the middle of something
+        os.killpg(process.pid, signal.SIGINT)
+        said = process.communicate(timeout=100)[1]
+    finally:
+        killer.cancel()
+        process.kill()
+    assert process.returncode == 1 and word in said and "Traceback" not in said
+    assert digests(tree) == before
