@@ -1,5 +1,6 @@
 """The book as a whole: text and notebooks agree, nothing is stale, and what stands in one place stands in one place."""
 
+import json
 import re
 import subprocess
 import sys
@@ -161,6 +162,27 @@ def test_the_status_page():
     for told in ("**Commit**: ", "9 executed, 2 at a time, in 200 seconds", "torch 2.", data.WORLDS["cifar10"].title):
         assert told in page
     assert build.costs()[NAMES[0]] in "".join(cell.source for cell in notebook(NAMES[0]).cells)
+
+
+def test_the_status_page_tells_what_the_matrix_gave(tmp_path):
+    file = tmp_path / "matrix.json"
+    assert build.pages.matrix_lines(file)[-1] == "No matrix has been run."
+    row = {
+        "python": "3.13", "versions": "newest", "commands": ["make book", "make test"], "green": True, "passed": 1200,
+        "failed": [], "skipped": {"no browser": 24, "no dpkg": 1}, "seconds": 800, "commit": "c7f2e7b468d8",
+        "packages": {"torch": "2.14.1", "numpy": "2.5.5"}, "date": "2026-11-24",
+    }  # fmt: skip
+    red = row | {"green": False, "failed": ["tests.test_a::test_b"], "skipped": {}}
+    none = red | {"passed": 0, "failed": [], "packages": {"torch": None, "numpy": None}}
+    file.write_text(json.dumps({"3.13-newest": row, "3.13": red, "3.12": none}))
+    *_, first, second, third = build.pages.matrix_lines(file)
+    assert first == (
+        "| 3.13-newest | 3.13 | newest: torch 2.14.1, numpy 2.5.5 | `make book`, `make test` "
+        "| green: 1200 passed, 0 failed, 25 skipped | 2026-11-24, c7f2e7b468d8 |"
+    )
+    assert "| **red**: 1200 passed, 1 failed, 0 skipped |" in second
+    assert "torch ?, numpy ?" in third and "| **red**: no test ran |" in third
+    assert "`make matrix`" in build.pages.status_page({}, {}, 1, 0.0)
 
 
 def test_student_notebooks_have_no_solutions(tmp_path, monkeypatch):

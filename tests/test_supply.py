@@ -1,15 +1,25 @@
-"""What comes from elsewhere: no pickle is loaded, and the workflow runs pinned actions with the least permissions."""
+"""What comes from elsewhere: no pickle is loaded, the workflow runs pinned actions with the least permissions, and the
+licences of all that is used go together with the book's.
+"""
 
 import ast
+import fnmatch
 import re
 import subprocess
+import sys
 from pathlib import Path
 
 import jupytext
 import pytest
 import yaml
 
+from osrlib import data
+from tests.test_browser import HTML, need
+
 ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT / "book"))
+import pages  # noqa: E402
+
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
 PICKLES = {"pickle", "cPickle", "dill", "cloudpickle", "shelve", "marshal"}
 LOADERS = {"torch.load", "joblib.load", "pd.read_pickle", "pandas.read_pickle", "yaml.load", "datasets.CIFAR10",
@@ -100,3 +110,107 @@ def test_no_file_holds_a_secret():
     )
     held = [name for name in listed.stdout.split("\0") if name and secret.search((ROOT / name).read_bytes())]
     assert held == []
+
+
+FREE = "asks that its notice be kept"
+WEAK = "binds those who pass its own files on; the book passes none on"
+NVIDIA = "not free; PyTorch asks for it on Linux, and the book passes nothing of it on"
+ALLOWED = {
+    **dict.fromkeys(("MIT", "MIT-CMU", "HPND", "ISC", "BSD", "BSD-2-Clause", "BSD-3-Clause", "BSL-1.0", "Zlib"), FREE),
+    **dict.fromkeys(("Apache", "Apache-2.0", "PSF-2.0", "ZPL-2.1"), FREE),
+    "Apache-2.0 WITH LLVM-exception": "asks for less than Apache-2.0",
+    **dict.fromkeys(("public domain", "0BSD", "CC0-1.0"), "asks for nothing"),
+    "MPL-2.0": WEAK,
+}  # fmt: skip
+"""Licence → why code under it may be used by code under MIT."""
+CLOSED = dict.fromkeys(("LicenseRef-NVIDIA-Proprietary", "proprietary"), NVIDIA)
+"""The same for NVIDIA's packages alone."""
+OSI = "Classifier: License :: OSI Approved ::"
+
+
+def unwelcome(found):
+    """The packages whose licence is not known to go together with the book's: dict name → licence."""
+    allowed = {name: ALLOWED | (CLOSED if name.startswith(("nvidia-", "cuda-")) else {}) for name in found}
+    return {
+        name: said
+        for name, (_, said, _) in found.items()
+        if said is not None and not set(re.split(r" AND | OR |, ", re.sub("[()]", "", said))) <= set(allowed[name])
+    }
+
+
+def test_every_licence_goes_together_with_the_books():
+    found = pages.packages()
+    assert found["torch"][2] == "osrlib" and found["myst-nb"][2].startswith("through ")
+    assert unwelcome(found) == {}
+
+
+@pytest.mark.parametrize(
+    "told, said",
+    [
+        ("", ""),
+        ("License: UNKNOWN", ""),
+        ("License: AGPL-3.0", "AGPL"),
+        ("License: MIT AND GPL-3.0", "GPL, MIT"),
+        ("License-Expression: MIT AND GPL-3.0-only", "MIT AND GPL-3.0-only"),
+        ("License-Expression: LicenseRef-NVIDIA-Proprietary", "LicenseRef-NVIDIA-Proprietary"),
+        (f"License: MIT\n{OSI} GNU Affero General Public License v3", "AGPL, MIT"),
+        ("Classifier: License :: Other/Proprietary License", "proprietary"),
+        ("License: Made-up Licence", "Made-up Licence"),
+    ],
+)
+def test_a_new_dependency_under_an_unknown_licence_is_caught(told, said, tmp_path, monkeypatch):
+    asks = 'Requires-Dist: made-up; extra == "test"\nProvides-Extra: test'
+    for name, more in (("osrlib", asks), ("made_up", told)):
+        folder = tmp_path / f"{name}-1.0.dist-info"
+        folder.mkdir()
+        (folder / "METADATA").write_text(f"Metadata-Version: 2.4\nName: {name}\nVersion: 1.0\n{more}".strip() + "\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    found = pages.packages()
+    assert found["made-up"] == ("1.0", said, "test")
+    assert unwelcome(found) == {"made-up": said}
+
+
+@pytest.mark.parametrize(
+    "told, said",
+    [
+        (f"License: BSD 3-Clause License\n        The text\n{OSI} BSD License", "BSD-3-Clause"),
+        (f"License: Copyright\n        The text\n{OSI} MIT License", "MIT"),
+        (f"License: Dual License\n{OSI} BSD License\n{OSI} Apache Software License", "Apache, BSD"),
+        ("License: MPL-2.0 AND MIT", "MIT, MPL-2.0"),
+        ("License-Expression: MIT OR Apache-2.0\nLicense: other", "MIT OR Apache-2.0"),
+    ],
+)
+def test_how_a_licence_is_read(told, said, tmp_path, monkeypatch):
+    (tmp_path / "made_up-1.0.dist-info").mkdir()
+    text = f"Metadata-Version: 2.1\nName: made-up\nVersion: 1.0\n{told}\n"
+    (tmp_path / "made_up-1.0.dist-info" / "METADATA").write_text(text)
+    monkeypatch.syspath_prepend(tmp_path)
+    assert pages.licence("made-up") == said
+
+
+def test_the_licences_page_lists_every_package_and_world():
+    page = pages.licences_page()
+    pins = re.findall(r"^(\S+)==\S+$", (ROOT / "constraints.txt").read_text(encoding="utf-8"), re.M)
+    assert len(pins) > 100
+    for name in pins:
+        assert len(re.findall(rf"^\| {re.escape(name)} \| \S+ \| [^|]+ \| [^|]+ \|$", page, re.M)) == 1, name
+    for world in data.WORLDS.values():
+        assert f"| {world.title} | {world.licence} | {world.source} | " in page
+    assert "| not told |" not in page and page == pages.licences_page()
+
+
+def test_a_package_that_is_not_installed_is_said(tmp_path, monkeypatch):
+    (tmp_path / "constraints.txt").write_text("# a comment\nno-such-package==1.0\n")
+    monkeypatch.setattr(pages, "ROOT", tmp_path)
+    assert "\n| no-such-package | 1.0 | not installed here | through another |\n" in pages.licences_page()
+
+
+def test_whatever_the_page_brings_of_others_has_a_row():
+    need((HTML / "index.html").exists(), "there is no built page: run make book")
+    own = {file.name for file in (ROOT / "book" / "_static").iterdir()}
+    files = [file.relative_to(HTML / "_static").as_posix() for file in (HTML / "_static").rglob("*.*")]
+    patterns = [pattern for *_, files_of in pages.BROUGHT for pattern in files_of.split()]
+    others = [file for file in files if file not in own and (HTML / "_static" / file).is_file()]
+    assert len(others) > 50
+    assert [file for file in others if not any(fnmatch.fnmatch(file, pattern) for pattern in patterns)] == []
+    assert set(re.findall(r"[\w-]+", " ".join(of for _, _, of, _ in pages.BROUGHT))) <= set(pages.packages())
