@@ -22,7 +22,7 @@ book test: export OSRLIB_REMEMBER ?= $(CURDIR)/_build/remember
 # test processes run side by side: a core for each
 test: export OMP_NUM_THREADS ?= 1
 
-.PHONY: book test notebooks student train bench matrix serve data clean
+.PHONY: book test notebooks student train bench matrix mutation serve data clean
 
 book: data
 	$(PY) book/build.py book
@@ -46,6 +46,10 @@ bench: data
 
 matrix:
 	$(PYTHON) .ci/matrix.py $(ROWS)
+
+mutation: data
+	$(PY) -m pip install --quiet --constraint $(CONSTRAINTS) --editable ".[mutation]"
+	OMP_NUM_THREADS=1 OSRLIB_OFFLINE=1 $(PY) .ci/mutation.py
 
 serve: _build/html/index.html
 	@echo "The book is at http://localhost:8000 (Ctrl-C ends it)"
