@@ -1,10 +1,13 @@
 """Files that are there whole, or not at all."""
 
 import contextlib
+import io
 import os
 import secrets
 import time
 from pathlib import Path
+
+import numpy as np
 
 
 @contextlib.contextmanager
@@ -27,3 +30,11 @@ def whole(path):
     except BaseException:
         part.unlink(missing_ok=True)
         raise
+
+
+def save_arrays(path, **arrays):
+    """Write arrays as npz, packed in memory first: an open archive on a full disk would fail once more as it closes."""
+    packed = io.BytesIO()
+    np.savez(packed, **arrays)
+    with whole(path) as file:
+        file.write(packed.getbuffer())

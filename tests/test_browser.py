@@ -288,7 +288,8 @@ def distances():
 def test_the_explorer_counts_as_python_does(page, site, distances, lines):
     page.goto(f"{site}/{CHAPTER}")
     got = page.evaluate(
-        "([norm, diff]) => { Object.assign(osr.explored.lines, { norm, diff }); return osr.explored.count(); }", lines
+        "([norm, diff]) => { Object.assign(osr.explored.lines, { norm, diff }); return osr.explored.count(); }",
+        list(lines),
     )
     true, predicted = [], []
     for row in got["rows"]:
@@ -349,10 +350,10 @@ class TestEveryPage:  # in a class of its own, so that these run beside the othe
         stem = SHOTS / Path(name).stem
         for theme in ("dark", "light"):
             page.evaluate("(theme) => { document.documentElement.dataset.theme = theme; }", theme)
-            page.screenshot(path=f"{stem}-{theme}.jpg", full_page=True, quality=70)
+            page.screenshot(path=f"{stem}-{theme}.jpg", full_page=True, type="jpeg", quality=70)
         page.set_viewport_size({"width": 375, "height": 740})
         assert page.evaluate("document.documentElement.scrollWidth") <= 375
-        page.screenshot(path=f"{stem}-phone.jpg", full_page=True, quality=70)
+        page.screenshot(path=f"{stem}-phone.jpg", full_page=True, type="jpeg", quality=70)
         page.set_viewport_size(WIDE)
         # axe looks at each of thousands of coloured words: one of each colour says as much
         page.evaluate("""() => {
