@@ -20,8 +20,10 @@ class ClaimFailed(AssertionError):
 
 
 def glue(**values):
-    """Record values by name in the notebook, where the prose's ``{glue:text}`` roles find them."""
+    """Record values, numbers or text, by name in the notebook, where the prose's ``{glue:text}`` roles find them."""
     for name, value in values.items():
+        if not isinstance(value, str):
+            _validate.number(value, name)
         _record(name, str(value))
 
 
@@ -33,9 +35,13 @@ def check(name, value, low, high, fmt=".1%", *, said=None, reference=None):
     missing here.
     ClaimFailed outside the band; ValueError for NaN, an empty band or no value at all.
     """
+    for text, what in ((name, "name"), (fmt, "fmt"), ("" if said is None else said, "said")):
+        _validate.instance(text, what, str)
     low, high = _validate.number(low, "low"), _validate.number(high, "high")
     if low > high:
         raise ValueError(f"low, high: expected low ≤ high, got {low} and {high}")
+    if reference is not None:
+        reference = _validate.number(reference, "reference")
     stands_in = value is None
     if stands_in:
         if reference is None:

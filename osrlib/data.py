@@ -65,6 +65,8 @@ class ImageSet:
 
     def __post_init__(self):
         _validate.images(self.images)
+        _validate.instance(self.name, "name", str)
+        object.__setattr__(self, "classes", tuple(_validate.several(self.classes, "classes", str)))
         labels = _validate.labels(self.labels, high=len(self.classes) - 1, size=len(self.images))
         object.__setattr__(self, "labels", labels)
 
@@ -73,12 +75,12 @@ class ImageSet:
 
     def __getitem__(self, index):
         """The subset at an index array, mask or slice."""
+        index = _index(index, len(self))
         return ImageSet(self.images[index], self.labels[index], self.name, self.classes)
 
     def sample(self, size, seed=0):
         """``size`` images drawn without replacement, in the order drawn."""
-        if not isinstance(size, int | np.integer) or isinstance(size, bool) or not 1 <= size <= len(self):
-            raise ValueError(f"size: expected a whole number in 1..{len(self)}, got {size!r}")
+        size, seed = _validate.whole(size, "size", 1, len(self)), _validate.whole(seed, "seed")
         return self[np.random.default_rng(seed).permutation(len(self))[:size]]
 
     def only(self, labels, renumber=False):
@@ -94,6 +96,22 @@ class ImageSet:
             part.images, np.array([place[label] for label in part.labels.tolist()]), self.name,
             tuple(self.classes[label] for label in place),
         )  # fmt: skip
+
+
+def _index(index, size):
+    """What picks images out of so many; places that there are not are left to numpy's IndexError."""
+    if isinstance(index, slice):
+        for end in (index.start, index.stop, index.step):
+            if end is not None:
+                _validate.whole(end, "index", -(2**63))
+        return index
+    try:
+        index = _validate.mask(index, "index")
+    except ValueError:
+        return _validate.labels(index, "index", -(2**63))
+    if len(index) != size:
+        raise ValueError(f"index: expected a mask of {size} entries, one an image, got {len(index)}")
+    return index
 
 
 @dataclass(frozen=True)
@@ -197,6 +215,10 @@ def load_all(names):
 
     A missing world is said on stderr and left out, so that what follows runs on the others.
     """
+    try:
+        names = [_validate.choice(name, "names", WORLDS) for name in names]
+    except TypeError as error:
+        raise ValueError(f"names: expected the names of worlds, got {_validate.describe(names)}") from error
     worlds, missing = {}, {}
     for name in names:
         try:
@@ -275,8 +297,7 @@ def _check_digest(images, labels, world, split):
 
 
 def _write(path, images, labels):
-    with _files.whole(path) as file:
-        np.savez(file, images=images, labels=labels)
+    _files.save_arrays(path, images=images, labels=labels)
 
 
 def _obtain(name, world):
@@ -341,7 +362,12 @@ def _torchvision_mnist_like(kind, **options):
 
         splits = {}
         for split in ("train", "test"):
-            part = getattr(datasets, kind)(folder, train=split == "train", download=True, **options)
+            said = io.StringIO()
+            try:
+                with contextlib.redirect_stdout(said):
+                    part = getattr(datasets, kind)(folder, train=split == "train", download=True, **options)
+            except RuntimeError as error:  # before torchvision 0.20, why it failed is printed, and not in the error
+                raise RuntimeError(f"{error}\n{said.getvalue()}") from error
             splits[split] = part.data.numpy(), part.targets.numpy().astype(np.int64)
         return splits
 

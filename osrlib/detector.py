@@ -4,10 +4,11 @@ from functools import partial
 from typing import NamedTuple
 
 import numpy as np
+from torch import nn
 
-from osrlib import UNKNOWN, data, thresholds, zoo
+from osrlib import UNKNOWN, _validate, data, thresholds, zoo
 from osrlib import scores as score_functions
-from osrlib.models import Output, infer
+from osrlib.models import Output, infer, named
 from osrlib.thresholds import Conformal
 
 
@@ -42,10 +43,17 @@ class OpenSetClassifier:
     """
 
     def __init__(self, model, scores, thresholds_, rule=thresholds.any_of, names=None):
-        if len(scores) == 0 or len(scores) != len(thresholds_):
+        self.model = _validate.instance(model, "model", nn.Module)
+        self.scores = tuple(_validate.function(score, "scores") for score in _validate.several(scores, "scores"))
+        self.thresholds = tuple(_validate.several(thresholds_, "thresholds_"))
+        if len(self.scores) != len(self.thresholds):
             raise ValueError(f"expected one threshold a score, got {len(scores)} scores, {len(thresholds_)} thresholds")
-        self.model, self.scores, self.thresholds, self.rule = model, tuple(scores), tuple(thresholds_), rule
-        self.names = tuple(map(_name, scores)) if names is None else tuple(names)
+        for line in self.thresholds:
+            for method in ("fit", "reject"):
+                _validate.function(getattr(line, method, None), f"thresholds_: {type(line).__name__}.{method}")
+        self.rule = _validate.function(rule, "rule")
+        names = list(map(_name, scores)) if names is None else names
+        self.names = tuple(_validate.several(names, "names", str))
         if len(self.names) != len(self.scores):
             raise ValueError(f"names: expected {len(self.scores)}, one a score, got {len(self.names)}")
 
@@ -64,12 +72,13 @@ class OpenSetClassifier:
         alpha = Conformal(alpha).alpha
         model = zoo.load("mtae-rule") if model is None else model
         known = data.load("mnist", "train")[: zoo.MODELS["mtae-rule"].images] if known is None else known
+        _validate.instance(known, "known", data.ImageSet)
         output = infer(model, known.images)
         keys = {
             "code": score_functions.knn_sum(output, known.labels),
             "pixels": score_functions.pca_residual(output, 150),
         }
-        return cls(model, list(keys.values()), [Conformal(0.8 * alpha), Conformal(0.2 * alpha)], names=keys)
+        return cls(model, list(keys.values()), [Conformal(0.8 * alpha), Conformal(0.2 * alpha)], names=keys.keys())
 
     def fit(self, known_images):
         """Fit each threshold on its score of known images, uint8 [N, 28, 28], and return itself."""
@@ -93,7 +102,7 @@ class OpenSetClassifier:
         """As ``decide``, from what :func:`osrlib.models.infer` has said already."""
         values = [score(output) for score in self.scores]
         refused = [threshold.reject(value) for threshold, value in zip(self.thresholds, values, strict=True)]
-        guess = output.logits.argmax(1)
+        guess = named(output)
         labels = np.where(self.rule(*refused), UNKNOWN, guess)
         return Decision(labels, guess, np.stack(values, 1), np.stack(refused, 1), self.names, *self._p_values(values))
 

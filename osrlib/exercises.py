@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from osrlib import UNKNOWN, data, losses, models, scores, thresholds, zoo
+from osrlib import UNKNOWN, _validate, data, losses, models, scores, thresholds, zoo
 from osrlib.detector import OpenSetClassifier
 
 CHECKS = {}
@@ -41,7 +41,7 @@ def grade(number, answer):
     number: chapter and exercise, such as ``"6.1"``; answer: what the exercise asks for, a number, an array, a dict or a
     function. Returns a :class:`Verdict`. ValueError for an exercise that there is not.
     """
-    if number not in CHECKS:
+    if _validate.instance(number, "number", str) not in CHECKS:
         raise ValueError(f"number: expected one of {', '.join(CHECKS)}; got {number!r:.60}")
     nothing = Verdict(False, f"{number}: nothing here yet. Put your answer in its place.")
     if answer is ...:

@@ -1,5 +1,6 @@
 """Your own images: files of any size and colour, brought into MNIST's format."""
 
+import os
 import sys
 import warnings
 from pathlib import Path
@@ -7,6 +8,8 @@ from typing import NamedTuple
 
 import numpy as np
 from PIL import Image, ImageOps
+
+from osrlib import _validate
 
 BOX, SIDE = 20, 28
 CENTRE = 14.5  # where the digits of MNIST have it, in pixels from the edge: the middle of pixel 14
@@ -27,7 +30,7 @@ def read(folder):
     A file that cannot be read as an image is skipped, and named on stderr with the reason. Hidden files are passed
     over. ValueError where there is no such folder, and where it holds no image that can be read.
     """
-    folder = Path(folder).expanduser()
+    folder = Path(os.path.expanduser(_path(folder, "folder")))
     if not folder.is_dir():
         raise ValueError(f"folder: expected a folder, got {str(folder)!r}")
     images, files, skipped = [], [], {}
@@ -48,6 +51,7 @@ def read(folder):
 
 def read_file(path):
     """One file as uint8 [28, 28]; of several frames the first. ValueError, with the reason, for what is no image."""
+    path = _path(path, "path")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
@@ -95,12 +99,18 @@ def to_mnist(image):
     return _bytes(canvas)
 
 
+def _path(value, name):
+    return Path(value if isinstance(value, str) else _validate.instance(value, name, os.PathLike))
+
+
 def _grey(image):
     """float [height, width] in [0, 1]."""
     if isinstance(image, np.ndarray):
         if image.ndim != 2 or image.size == 0 or image.dtype != np.uint8:
             raise ValueError(f"image: expected uint8 [height, width], got {image.dtype} {list(image.shape)}")
         return image / 255
+    if 0 in _validate.instance(image, "image", Image.Image).size:
+        raise ValueError(f"image: expected one pixel or more, got the size {image.size}")
     image = ImageOps.exif_transpose(image)
     if image.mode.startswith(("I", "F")):  # 16 bits and more, which convert("L") would cut off at 255
         values = np.clip(np.nan_to_num(np.asarray(image, dtype=np.float64)), 0, None)

@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 
 from osrlib import _validate
+from osrlib.models import Output
 
 
 def classification_loss(output, images, labels, smoothing=0.0):
@@ -16,6 +17,8 @@ def classification_loss(output, images, labels, smoothing=0.0):
     is called alike); labels: int64 [N]. Log-probabilities may stand in for logits: log-softmax leaves them as they are.
     smoothing: of the labels (Szegedy et al., CVPR 2016, section 7), in [0, 1].
     """
+    _batch(output, labels, "logits")
+    smoothing = _validate.number(smoothing, "smoothing", 0, 1)
     cross_entropy = F.cross_entropy(output.logits, labels, label_smoothing=smoothing)
     return {"loss": cross_entropy, "cross_entropy": cross_entropy}
 
@@ -24,16 +27,11 @@ def multitask_loss(output, images, labels, weight=1.0, smoothing=0.0):
     """The report's loss: cross-entropy (nats) + weight · MSE (squared pixel values), the means over batch and pixels.
 
     output: logits [N, K] and reconstruction [N, 28, 28]; images: float [N, 1, 28, 28] in [0, 1]; labels: int64 [N];
-    weight ≥ 0: how much the reconstruction counts (1 in the report); smoothing: of the labels, as in
+    weight in [0, 1e6]: how much the reconstruction counts (1 in the report); smoothing: of the labels, as in
     :func:`classification_loss` (0 in the report).
     """
-    if not weight >= 0:  # NaN too
-        raise ValueError(f"weight: expected a number ≥ 0, got {weight}")
-    if output.reconstruction is None:
-        raise ValueError("output: expected a reconstruction [N, 28, 28], got None (this model only classifies)")
-    if output.reconstruction.shape != images.squeeze(1).shape:
-        got = list(output.reconstruction.shape)
-        raise ValueError(f"output: expected a reconstruction of shape {list(images.squeeze(1).shape)}, got {got}")
+    _batch(output, labels, "logits", "reconstruction", images=images)
+    weight, smoothing = _validate.number(weight, "weight", 0, 1e6), _validate.number(smoothing, "smoothing", 0, 1)
     cross_entropy = F.cross_entropy(output.logits, labels, label_smoothing=smoothing)
     mse = F.mse_loss(output.reconstruction, images.squeeze(1))
     return {"loss": cross_entropy + weight * mse, "cross_entropy": cross_entropy, "mse": mse}
@@ -48,7 +46,8 @@ def c2ae_loss(output, images, labels, decode, alpha=0.9):
     one class are left out. output: code [N, 128]; images: float [N, 1, 28, 28] in [0, 1]; labels: int64 [N]; decode:
     (code, condition) → [M, 28, 28], as :meth:`osrlib.models.C2AE.decode`; alpha: in [0, 1], 0.9 in the paper.
     """
-    _validate.number(alpha, "alpha", 0, 1)
+    _batch(output, labels, "code", images=images)
+    alpha, decode = _validate.number(alpha, "alpha", 0, 1), _validate.function(decode, "decode")
     images, other = images.squeeze(1), labels.roll(1)
     differ = other != labels
     code = torch.cat([output.code, output.code[differ]])
@@ -65,11 +64,7 @@ def gram_matrix(features):
 
     features: float [N, C, …], C maps of P positions each. Returns [N, C, C], one matrix an image: F Fᵀ / (C · P).
     """
-    if not isinstance(features, torch.Tensor) or features.ndim < 3 or features.numel() == 0:
-        shape = list(features.shape) if hasattr(features, "shape") else type(features).__name__
-        raise ValueError(f"features: expected a non-empty tensor [N, C, …], got {shape}")
-    if not features.is_floating_point():
-        raise ValueError(f"features: expected floating-point numbers, got {features.dtype}")
+    _validate.tensor(features, "features", [None, None, ...])
     rows = features.flatten(2)
     return rows @ rows.transpose(1, 2) / (rows.shape[1] * rows.shape[2])
 
@@ -93,11 +88,22 @@ def content_loss(features, target):
 
 
 def _same_shape(features, target):
-    if not all(isinstance(one, torch.Tensor) for one in (features, target)):
-        raise ValueError(
-            f"features and target: expected tensors, got {type(features).__name__}, {type(target).__name__}"
-        )
-    if features.shape != target.shape or features.ndim < 2:
+    for name, one in (("features", features), ("target", target)):
+        _validate.tensor(one, name, [None, ...])
+    if features.shape != target.shape:
         raise ValueError(
             f"features and target: expected one shape [N, …], got {list(features.shape)} and {list(target.shape)}"
         )
+
+
+def _batch(output, labels, *parts, **images):
+    """Sure that labels, these parts of an output and the images, where given, are of one batch, and finite."""
+    _validate.instance(output, "output", Output)
+    n = len(_validate.classes(labels, "labels"))
+    shapes = {"reconstruction": [n, 28, 28], "logits": [n, None], "code": [n, None]}
+    for part in parts:
+        _validate.tensor(getattr(output, part), f"output.{part}", shapes[part])
+    if "logits" in parts:
+        _validate.classes(labels, "labels", output.logits.shape[1])
+    for name, value in images.items():
+        _validate.tensor(value, name, [n, 1, 28, 28])

@@ -149,8 +149,7 @@ def openness(training, testing, target=None):
     """
     target = training if target is None else target
     for name, value in (("training", training), ("testing", testing), ("target", target)):
-        if not isinstance(value, int | np.integer) or value < 1:
-            raise ValueError(f"{name}: expected a whole number of classes ≥ 1, got {value!r}")
+        _validate.whole(value, name, 1)
     if testing < max(training, target):
         raise ValueError(f"testing: expected at least the {max(training, target)} known classes, got {testing}")
     return float(1 - np.sqrt(2 * training / (target + testing)))

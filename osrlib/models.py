@@ -29,6 +29,44 @@ class Output(NamedTuple):
     errors: torch.Tensor | np.ndarray | None = None
 
 
+LARGEST = 1e15
+"""No number in an output may be larger: its square would not fit into float32 with room for a sum."""
+
+
+def part(output, name, width=None):
+    """A part of an :class:`Output` of numpy arrays, once it is sure that a score can be made of it.
+
+    name: a field that must be there; width: the D of a part [N, D], where it must be a certain one. ValueError where
+    the parts are not of as many images each, or this one is missing, of another shape or type, or not finite.
+    """
+    _validate.instance(output, "output", Output)
+    value = getattr(output, _validate.choice(name, "name", Output._fields))
+    kinds = "u" if name == "images" else "fiu"
+    if name in ("images", "reconstruction"):
+        sizes = (28, 28)
+    else:
+        sizes = (None if width is None else _validate.whole(width, "width", 1),)
+    if (
+        not (isinstance(value, np.ndarray) and value.dtype.kind in kinds and value.size)
+        or value.ndim != 1 + len(sizes)
+        or any(size not in (None, got) for size, got in zip(sizes, value.shape[1:], strict=True))
+    ):
+        shape = ", ".join("D" if size is None else str(size) for size in sizes)
+        raise ValueError(f"output: expected {name} [N, {shape}], N ≥ 1, as an array; got {_validate.describe(value)}")
+    if not (np.abs(value) <= LARGEST).all():  # NaN too
+        raise ValueError(f"output: expected finite {name} up to {LARGEST:g}, got others")
+    for field, other in output._asdict().items():
+        if other is not None and tuple(getattr(other, "shape", ()))[:1] != value.shape[:1]:
+            got = _validate.describe(other)
+            raise ValueError(f"output: expected {len(value)} rows in {field} as in {name}, got {got}")
+    return value
+
+
+def named(output):
+    """The class that the classifier names for each image: int64 [N]."""
+    return part(output, "logits").argmax(1)
+
+
 POOLINGS = {"avg": (nn.AvgPool2d, nn.AdaptiveAvgPool2d), "max": (nn.MaxPool2d, nn.AdaptiveMaxPool2d)}
 OUTPUTS = {"sigmoid": nn.Sigmoid, "linear": nn.Identity}
 
@@ -125,6 +163,9 @@ class MultiTaskAE(nn.Module):
         self.encoder = Encoder()
         self.decoder = Decoder(output)
         self.reads_drawing = classifier is not None
+        if self.reads_drawing:
+            _validate.instance(classifier, "classifier", nn.Module)
+        _validate.whole(classes, "classes", 1)
         self.classifier = classifier.requires_grad_(False) if self.reads_drawing else nn.Linear(128, classes)
 
     def train(self, mode=True):
@@ -155,6 +196,7 @@ class C2AE(nn.Module):
 
     def __init__(self, classes=10, fine=True):
         super().__init__()
+        _validate.whole(classes, "classes", 1)
         self.encoder = Encoder()
         self.classifier = nn.Linear(128, classes)
         self.scale, self.shift = nn.Linear(classes, 128), nn.Linear(classes, 128)
@@ -162,6 +204,8 @@ class C2AE(nn.Module):
 
     def decode(self, code, condition):
         """Draw codes [N, 128] under conditions, int64 [N]: float [N, 28, 28] in [0, 1]."""
+        _validate.classes(condition, "condition", self.scale.in_features)
+        _validate.tensor(code, "code", [len(condition), 128])
         label = 2.0 * F.one_hot(condition, self.scale.in_features) - 1
         return self.decoder(self.scale(label) * code + self.shift(label)).squeeze(1)
 
@@ -201,15 +245,11 @@ class GramFeatures(nn.Module):
 
     def __init__(self, model, orders=(1, 2, 3, 4, 5)):
         super().__init__()
-        if (
-            not isinstance(orders, list | tuple | range)
-            or not orders
-            or any(type(p) is not int or p < 1 for p in orders)
-        ):
-            raise ValueError(f"orders: expected whole numbers ≥ 1, got {orders!r}")
+        _gram_orders(orders)
         if isinstance(model, BaselineCNN):
             self.part, self.steps, channels = "features", (2, 4, 8), (64, 32, 256)
         else:
+            _validate.instance(model, "model", MultiTaskAE)
             self.part, self.steps, channels = "encoder", (3, 7), (16, 32)
         self.model, self.orders = model, tuple(orders)
         self.layer = np.repeat(range(len(channels)), np.multiply(channels, len(self.orders)))
@@ -225,6 +265,10 @@ class GramFeatures(nn.Module):
 
 def gram_rows(features, orders):
     """The row sums of Gram matrices of several orders: [N, C, …] ≥ 0 → [N, orders · C]; see :class:`GramFeatures`."""
+    _gram_orders(orders)
+    _validate.tensor(features, "features", [None, ...])
+    if features.min() < 0:
+        raise ValueError("features: expected numbers ≥ 0, got others")
     features = features.flatten(2) if features.ndim > 2 else features.unsqueeze(2)
     own = features.amax(2).clamp_min(1e-30)
     largest = own.amax(1, keepdim=True)
@@ -238,6 +282,11 @@ def gram_rows(features, orders):
     return torch.cat([rows[p] for p in orders], 1)
 
 
+def _gram_orders(orders):
+    if not isinstance(orders, list | tuple | range) or not orders or any(type(p) is not int or p < 1 for p in orders):
+        raise ValueError(f"orders: expected whole numbers ≥ 1, got {_validate.describe(orders)}")
+
+
 def keep_freed_memory():
     """Have glibc keep the memory of freed tensors instead of giving it back to the kernel after each batch.
 
@@ -249,9 +298,22 @@ def keep_freed_memory():
         libc.mallopt(m_trim_threshold, 2**31 - 1)
 
 
+def as_device(name):
+    """A torch.device by its name, such as "cpu" or "cuda:0". ValueError for a device that this machine has not."""
+    try:
+        return torch.empty(0, device=torch.device(name)).device
+    except (RuntimeError, TypeError, ValueError, OverflowError, AssertionError) as error:
+        got = _validate.describe(name)
+        raise ValueError(f"device: expected the name of a device that this machine has, got {got}") from error
+
+
 def to_input(images, device="cpu"):
     """uint8 [N, 28, 28] (array or tensor) → float [N, 1, 28, 28] in [0, 1], on the device."""
-    return torch.as_tensor(images, device=device).unsqueeze(1).float() / 255
+    if not isinstance(images, torch.Tensor):
+        _validate.images(images)
+    elif images.dtype != torch.uint8 or images.ndim != 3 or images.shape[1:] != (28, 28) or not len(images):
+        raise ValueError(f"images: expected uint8 [N ≥ 1, 28, 28], got {images.dtype} {list(images.shape)}")
+    return torch.as_tensor(images, device=as_device(device)).unsqueeze(1).float() / 255
 
 
 def infer(model, images, batch_size=250):
@@ -262,9 +324,9 @@ def infer(model, images, batch_size=250):
     built, results over many images are shared between chapters (:mod:`osrlib.remember`).
     ValueError for anything but uint8 [N ≥ 1, 28, 28].
     """
+    _validate.instance(model, "model", nn.Module)
     _validate.images(images)
-    if not isinstance(batch_size, int) or batch_size < 1:
-        raise ValueError(f"batch_size: expected a whole number ≥ 1, got {batch_size!r}")
+    batch_size = _validate.whole(batch_size, "batch_size", 1)
     fields = remember.output(partial(_infer, batch_size=batch_size), model, images)
     return Output(*fields)._replace(images=images)
 
@@ -277,7 +339,7 @@ def _infer(model, images, batch_size):
     model.eval()
     try:
         for i in range(0, len(images), batch_size):
-            batch = model(to_input(images[i : i + batch_size], device))
+            batch = _validate.instance(model(to_input(images[i : i + batch_size], device)), "model(…)", Output)
             if i == 0:  # room for all results at once: scattered between the batches, they would break up the memory
                 fields = [None if part is None else np.empty((len(images), *part.shape[1:]), "f4") for part in batch]
             for whole, part in zip(fields, batch, strict=True):
@@ -290,11 +352,13 @@ def _infer(model, images, batch_size):
 
 def count_parameters(model):
     """The number of parameters, frozen ones among them."""
+    _validate.instance(model, "model", nn.Module)
     return sum(p.numel() for p in model.parameters())
 
 
 def layer_table(model):
     """The layers as the report prints them: a list of (layer, output shape, parameters), in the order they run."""
+    _validate.instance(model, "model", nn.Module)
     rows, hooks = [], []
 
     def note(layer, _, output):

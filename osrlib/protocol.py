@@ -10,8 +10,9 @@ from functools import partial
 from typing import NamedTuple
 
 import numpy as np
+from torch import nn
 
-from osrlib import data, detector, losses, metrics, models, scores, thresholds, training, zoo
+from osrlib import _validate, data, detector, losses, metrics, models, scores, thresholds, training, zoo
 
 CALIBRATION = 10_000
 """How many of MNIST's 60,000 training images, the last ones, are kept from training to calibrate on."""
@@ -28,7 +29,9 @@ class Seen(NamedTuple):
 
 def last_layer(model):
     """The weight [K, D] and the bias [K] that turn a model's code into logits, as arrays: what ViM asks for."""
-    return tuple(part.detach().cpu().numpy() for part in (model.classifier.weight, model.classifier.bias))
+    last = _validate.instance(getattr(model, "classifier", None), "model.classifier", nn.Linear)
+    parts = last.weight, _validate.instance(last.bias, "model.classifier.bias", nn.Parameter)
+    return tuple(part.detach().cpu().numpy() for part in parts)
 
 
 def _gram(seen):
@@ -38,7 +41,7 @@ def _gram(seen):
 
 
 def _rule(seen):
-    known = data.ImageSet(seen.train.images, seen.labels, "known", tuple(range(seen.labels.max() + 1)))
+    known = data.ImageSet(seen.train.images, seen.labels, "known", tuple(map(str, range(seen.labels.max() + 1))))
     rule = detector.OpenSetClassifier.recommended(seen.model, known).fit_output(seen.held_out)
     return lambda output: 1 - rule.decide_output(output).p_value
 
@@ -84,6 +87,8 @@ second stage has 6 epochs here and not the 15 of the zoo, to keep thirty trainin
 
 def spec(network, classes):
     """How a network of the protocol is built and trained, for so many classes: a :class:`osrlib.zoo.Spec`."""
+    _validate.choice(network, "network", NETWORKS)
+    _validate.whole(classes, "classes", 1, 10)
     build, c2ae = partial(models.MultiTaskAE, classes=classes), zoo.MODELS["c2ae"]
     return {
         "plain": zoo.Spec(build, partial(losses.multitask_loss, weight=0.0), training.RECIPES["steady"]),
@@ -97,10 +102,20 @@ def configurations(seeds=(0, 1, 2)):
     return [
         {"network": network, "splits": splits, "split": split, "seed": seed}
         for network in NETWORKS
-        for seed in seeds
+        for seed in _validate.labels(seeds, "seeds").tolist()
         for splits, each in data.SPLITS.items()
         for split in range(len(each))
     ]
+
+
+def _check(run):
+    """A dict as :func:`configurations` has them, with any seed."""
+    if not {"network", "splits", "split", "seed"} <= set(_validate.instance(run, "configuration", dict)):
+        raise ValueError(f"configuration: expected network, splits, split and seed, got {_validate.describe(run)}")
+    _validate.choice(run["network"], "network", NETWORKS)
+    splits = data.SPLITS[_validate.choice(run["splits"], "splits", data.SPLITS)]
+    _validate.whole(run["split"], "split", 0, len(splits) - 1)
+    _validate.whole(run["seed"], "seed")
 
 
 def row(configuration):
@@ -109,6 +124,7 @@ def row(configuration):
     Training images: those of the known digits among MNIST's first 50,000; the last 10,000 calibrate. Test images: all
     10,000 of MNIST's test set.
     """
+    _check(configuration)
     known, seed = data.SPLITS[configuration["splits"]][configuration["split"]], configuration["seed"]
     whole, test = data.load("mnist", "train"), data.load("mnist")
     train, held_out = (part.only(known, renumber=True) for part in (whole[:-CALIBRATION], whole[-CALIBRATION:]))

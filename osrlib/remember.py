@@ -9,12 +9,13 @@ import contextlib
 import hashlib
 import os
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from osrlib import _files
+from osrlib import _files, _validate
 
 FOLDER = "OSRLIB_REMEMBER"
 MANY = 2500
@@ -22,7 +23,13 @@ MANY = 2500
 
 
 def output(compute, model, images):
-    """compute(model, images), a list of arrays and None; or the same list from an earlier call that asked the same."""
+    """compute(model, images), a list of arrays and None; or the same list from an earlier call that asked the same.
+
+    compute: a ``partial`` whose keywords are all that it depends on besides.
+    """
+    _validate.instance(compute, "compute", partial)
+    _validate.instance(model, "model", torch.nn.Module)
+    _validate.images(images)
     folder = os.environ.get(FOLDER)
     if not folder or len(images) < MANY or not _ours(model):
         return compute(model, images)
@@ -34,13 +41,15 @@ def output(compute, model, images):
         return fields
     except Exception:  # not there, cut short, or damaged, which numpy tells in many ways
         fields = compute(model, images)
-    with _files.whole(file) as part:
-        np.savez(part, fields=len(fields), **{str(i): field for i, field in enumerate(fields) if field is not None})
+    _files.save_arrays(
+        file, fields=len(fields), **{str(i): field for i, field in enumerate(fields) if field is not None}
+    )
     return fields
 
 
 def forget(days=1):
     """Remove what nobody has asked for in so many days: networks and code that have changed since."""
+    days = _validate.number(days, "days", 0)
     for file in Path(os.environ.get(FOLDER) or os.devnull).glob("*"):
         with contextlib.suppress(FileNotFoundError):
             if time.time() - file.stat().st_mtime > 86_400 * days:

@@ -10,7 +10,7 @@ import scipy
 import torch
 
 from osrlib import _validate, losses
-from osrlib.models import Output
+from osrlib.models import Output, named, part
 
 
 def norm(output, relative=False):
@@ -19,9 +19,9 @@ def norm(output, relative=False):
     The report does not say which norm. L2 fits its results best; chapter 7 tries the others. relative: divide it by
     ‖x‖₂ (and by one grey level at the least, for an empty image), so that a thin stroke counts as much as a thick one.
     """
-    error = np.linalg.norm(_residual(output).reshape(len(output.images), -1), axis=1)
+    error = np.linalg.norm(_residual(output), axis=1)
     if relative:
-        length = np.linalg.norm((output.images / np.float32(255)).reshape(len(error), -1), axis=1)
+        length = np.linalg.norm(_pixels(output), axis=1)
         error = error / np.maximum(length, 1 / 255)
     return error.astype(np.float32)
 
@@ -31,16 +31,14 @@ def diff(output, level=0.5):
 
     The report's ``diff``; it does not print the level. level: in (0, 1).
     """
-    if not 0 < level < 1:
-        raise ValueError(f"level: expected a number in (0, 1), got {level!r}")
     image, reconstruction = binarised(output, level)
     return (image != reconstruction).sum((1, 2)).astype(np.float32)
 
 
 def msp(output):
     """One minus the maximum softmax probability (Hendrycks & Gimpel, ICLR 2017, section 2), in [0, 0.9]."""
-    logits = _logits(output)
-    logits = logits - logits.max(1, keepdims=True)
+    logits = part(output, "logits").astype(np.float64)
+    logits -= logits.max(1, keepdims=True)
     return (1 - 1 / np.exp(logits).sum(1)).astype(np.float32)
 
 
@@ -49,16 +47,18 @@ def max_logit(output):
 
     Of log-probabilities (:class:`osrlib.models.BaselineCNN`) it ranks as :func:`msp` does.
     """
-    return -_logits(output).max(1).astype(np.float32)
+    return -part(output, "logits").max(1).astype(np.float32)
 
 
 def energy(output, temperature=1.0):
-    """The free energy −T · log Σ_k exp(logit_k / T) (Liu et al., NeurIPS 2020, equation 4). temperature T: > 0.
+    """The free energy −T · log Σ_k exp(logit_k / T) (Liu et al., NeurIPS 2020, equation 4). T in [1e-6, 1e6].
 
     For logits as they leave the last linear layer: of log-probabilities (:class:`osrlib.models.BaselineCNN`) it is 0.
     """
-    temperature = _validate.number(temperature, "temperature", 0, open_low=True)
-    return (-temperature * scipy.special.logsumexp(_logits(output) / temperature, axis=1)).astype(np.float32)
+    temperature = _validate.number(temperature, "temperature", 1e-6, 1e6)
+    return (
+        -temperature * scipy.special.logsumexp(part(output, "logits").astype(np.float64) / temperature, axis=1)
+    ).astype(np.float32)
 
 
 def class_error(output, relative=False):
@@ -67,7 +67,7 @@ def class_error(output, relative=False):
     output: of :class:`osrlib.models.C2AE`, with errors [N, K]. relative: divide it by the mean of the other K − 1
     errors, so that an image is compared with itself: an image that is hard to draw is hard under every condition.
     """
-    errors = _field(output, "errors")
+    errors = part(output, "errors")
     smallest = errors.min(1)
     if relative:
         if errors.shape[1] < 2:
@@ -82,9 +82,8 @@ def style(output):
 
     The rows of the picture are the features: one 28×28 Gram matrix an image, the mean squared difference of two.
     """
-    _residual(output)
-    image = torch.from_numpy(output.images / np.float32(255))
-    return losses.style_loss(image, torch.from_numpy(output.reconstruction)).numpy()
+    image = torch.from_numpy(part(output, "images") / np.float32(255))
+    return losses.style_loss(image, torch.from_numpy(part(output, "reconstruction"))).numpy()
 
 
 def content(output, model, batch_size=250):
@@ -92,13 +91,14 @@ def content(output, model, batch_size=250):
 
     model: the one that made the output, with an ``encoder``; batch_size: how many are encoded at once.
     """
-    _residual(output)
-    code = _field(output, "code")
+    code, drawings = part(output, "code"), part(output, "reconstruction")
+    batch_size = _validate.whole(batch_size, "batch_size", 1)
+    _validate.instance(getattr(model, "encoder", None), "model.encoder", torch.nn.Module)
     device, training, again = next(model.parameters()).device, model.training, []
     model.eval()
     try:
         with torch.inference_mode():
-            for drawn in torch.from_numpy(output.reconstruction).split(batch_size):
+            for drawn in torch.from_numpy(drawings).split(batch_size):
                 again.append(model.encoder(drawn.unsqueeze(1).to(device)).cpu())
     finally:
         model.train(training)
@@ -118,12 +118,12 @@ def gram_deviation(known, layer, held_out=0.1, seed=0):
     held_out: the share kept for the means, in (0, 0.5]; seed: draws it. Returns the score, a function of an output.
     ValueError where a class is predicted for fewer than two of the images that set its bounds.
     """
-    features, guess = _field(known, "code"), _logits(known).argmax(1)
+    features, guess = part(known, "code"), named(known)
     layer = _validate.labels(layer, "layer")
     if len(layer) != features.shape[1] or (np.diff(layer) < 0).any():
         raise ValueError(f"layer: expected {features.shape[1]} numbers in ascending order, one a feature")
     share = _validate.number(held_out, "held_out", 0, 0.5, open_low=True)
-    order = np.random.default_rng(seed).permutation(len(guess))
+    order = np.random.default_rng(_validate.whole(seed, "seed")).permutation(len(guess))
     held, rest = np.split(order, [max(1, int(share * len(guess)))])
     counts = np.bincount(guess[rest], minlength=known.logits.shape[1])
     if counts.min() < 2:
@@ -146,7 +146,9 @@ def gram_deviation(known, layer, held_out=0.1, seed=0):
     expected[expected == 0] = 1
 
     def score(output):
-        return (deviations(_field(output, "code"), _logits(output).argmax(1)) / expected).sum(1).astype(np.float32)
+        part(output, "logits", len(counts))
+        values = deviations(part(output, "code", len(layer)), named(output))
+        return (values / expected).sum(1).astype(np.float32)
 
     return score
 
@@ -157,22 +159,21 @@ def mahalanobis(known, labels):
     One covariance is shared by all classes: the mean over known images, plus 1e-6 on its diagonal in units of the mean
     variance. known: output on training images; labels: theirs, int [N]. Returns the score, a function of an output.
     """
-    code = _field(known, "code").astype(np.float64)
+    code = part(known, "code").astype(np.float64)
     labels = _validate.labels(labels, "labels", size=len(code))
     classes, member = np.unique(labels, return_inverse=True)
     means = np.stack([code[member == k].mean(0) for k in range(len(classes))])
     centred = code - means[member]
     covariance = centred.T @ centred / len(code)
+    if not np.trace(covariance) > 0:
+        raise ValueError("known: expected codes that differ within a class, got the same for all")
     covariance += 1e-6 * np.trace(covariance) / len(covariance) * np.eye(len(covariance))
     whiten = np.linalg.inv(np.linalg.cholesky(covariance)).T
     centres = means @ whiten
 
     def score(output):
-        return (
-            scipy.spatial.distance.cdist(_field(output, "code") @ whiten, centres, "sqeuclidean")
-            .min(1)
-            .astype(np.float32)
-        )
+        whitened = part(output, "code", len(whiten)) @ whiten
+        return scipy.spatial.distance.cdist(whitened, centres, "sqeuclidean").min(1).astype(np.float32)
 
     return score
 
@@ -187,12 +188,11 @@ def knn(known, k=1, normalise=1.0, labels=None):
     """
     from sklearn.neighbors import NearestNeighbors  # half a second: only for those who need it
 
-    code = _field(known, "code")
+    code = part(known, "code")
     in_class = labels is not None
     labels = _validate.labels(labels, size=len(code)) if in_class else np.zeros(len(code), int)
     classes, sizes = np.unique(labels, return_counts=True)
-    if not isinstance(k, int | np.integer) or isinstance(k, bool) or not 1 <= k <= sizes.min():
-        raise ValueError(f"k: expected a whole number in 1..{sizes.min()} (known images, of a class), got {k!r}")
+    k = _validate.whole(k, "k (at most the known images, of a class)", 1, sizes.min())
     power = _validate.number(normalise, "normalise", 0, 1)
 
     def place(code):
@@ -205,8 +205,8 @@ def knn(known, k=1, normalise=1.0, labels=None):
     }
 
     def score(output):
-        code = place(_field(output, "code"))
-        group = _logits(output).argmax(1) if in_class else np.zeros(len(code), int)
+        code = place(part(output, "code"))
+        group = named(output) if in_class else np.zeros(len(code), int)
         if new := set(group.tolist()) - set(banks):
             raise ValueError(f"output: expected known images of every class that is named, got none of {sorted(new)}")
         distance = np.empty(len(code), np.float32)
@@ -224,10 +224,11 @@ def knn_sum(known, labels=None, powers=(1.0, 0.0), sample=2000, seed=0):
     known, labels: as there; powers: the normalisations; sample: of how many known images, drawn with the seed, the
     deviations are taken. Returns the score, a function of an output.
     """
-    chosen = np.random.default_rng(seed).permutation(len(_field(known, "code")))[:sample]
-    some = Output(*(None if part is None else part[chosen] for part in known))
+    random, sample = np.random.default_rng(_validate.whole(seed, "seed")), _validate.whole(sample, "sample", 2)
+    chosen = random.permutation(len(part(known, "code")))[:sample]
+    some = Output(*(None if field is None else field[chosen] for field in known))
     # among the known images, the nearest neighbour of each is itself: ask for the second
-    spreads = [knn(known, 2, power, labels)(some).std() for power in powers]
+    spreads = [knn(known, 2, power, labels)(some).std() for power in _validate.several(powers, "powers")]
     if min(spreads) == 0:
         raise ValueError("known: expected codes at different distances from each other, got the same for all")
     distances = [knn(known, 1, power, labels) for power in powers]
@@ -245,8 +246,7 @@ def pca_residual(known, components=150):
     1..783. No network takes part: it is the error of a linear autoencoder (Jackson & Mudholkar, Technometrics 1979).
     known: an Output with images. Returns the score, a function of an output.
     """
-    if not isinstance(components, int | np.integer) or not 1 <= components <= 783:
-        raise ValueError(f"components: expected a whole number in 1..783, got {components!r}")
+    components = _validate.whole(components, "components", 1, 783)
     pixels = _pixels(known).astype(np.float64)
     if len(pixels) <= components:
         raise ValueError(f"known: expected more than {components} images for as many components, got {len(pixels)}")
@@ -270,65 +270,37 @@ def vim(known, weight, bias, dimension=64):
     residual. known: output on training images; weight [K, D], bias [K]: of the linear layer that turns a code into
     logits, as arrays; dimension: in 1..D − 1. Returns the score, a function of an output.
     """
-    code = _field(known, "code").astype(np.float64)
-    weight, bias = np.asarray(weight, dtype=np.float64), np.asarray(bias, dtype=np.float64)
-    if weight.shape != (_logits(known).shape[1], code.shape[1]) or bias.shape != weight.shape[:1]:
-        raise ValueError(
-            f"weight, bias: expected shapes {[known.logits.shape[1], code.shape[1]]} and [{known.logits.shape[1]}], "
-            f"got {list(weight.shape)} and {list(bias.shape)}"
-        )
-    if not isinstance(dimension, int | np.integer) or not 1 <= dimension < code.shape[1]:
-        raise ValueError(f"dimension: expected a whole number in 1..{code.shape[1] - 1}, got {dimension!r}")
+    code, logits = part(known, "code").astype(np.float64), part(known, "logits")
+    weight = _validate.numbers(weight, "weight", (logits.shape[1], code.shape[1]))
+    bias = _validate.numbers(bias, "bias", logits.shape[1:])
+    dimension = _validate.whole(dimension, "dimension", 1, code.shape[1] - 1)
     origin = -np.linalg.pinv(weight) @ bias
     centred = code - origin
     rest = np.linalg.eigh(centred.T @ centred)[1][:, : code.shape[1] - dimension]  # eigh sorts in ascending order
-    scale = _logits(known).max(1).mean() / np.linalg.norm(centred @ rest, axis=1).mean()
+    spread = np.linalg.norm(centred @ rest, axis=1).mean()
+    if not spread > 0:
+        raise ValueError("known: expected codes beyond the first principal directions, got none")
+    scale = logits.max(1).mean(dtype=np.float64) / spread
 
     def score(output):
-        residual = np.linalg.norm((_field(output, "code") - origin) @ rest, axis=1)
+        residual = np.linalg.norm((part(output, "code", len(origin)) - origin) @ rest, axis=1)
         return (scale * residual + energy(output)).astype(np.float32)
 
     return score
 
 
 def binarised(output, level=0.5):
-    """Image and reconstruction as the score ``diff`` compares them: two bool arrays [N, 28, 28]."""
-    _residual(output)
-    return output.images > level * 255, output.reconstruction > level
-
-
-def _residual(output):
-    if not isinstance(output, Output) or output.images is None or output.reconstruction is None:
-        raise ValueError("output: expected an Output with images and a reconstruction; this one has none")
-    if output.reconstruction.shape != output.images.shape:
-        raise ValueError(
-            f"output: expected a reconstruction of shape {list(output.images.shape)}, "
-            f"got {list(output.reconstruction.shape)}"
-        )
-    if not np.isfinite(output.reconstruction).all():
-        raise ValueError("output: expected a finite reconstruction, got NaN or infinite pixels")
-    return output.images / np.float32(255) - output.reconstruction
+    """Image and reconstruction as the score ``diff`` compares them: two bool arrays [N, 28, 28]. level: in (0, 1)."""
+    level = _validate.number(level, "level", 0, 1, open_low=True, open_high=True)
+    return part(output, "images") > level * 255, part(output, "reconstruction") > level
 
 
 def _pixels(output):
     """The images as float32 [N, 784] in [0, 1]."""
-    if not isinstance(output, Output) or output.images is None:
-        raise ValueError("output: expected an Output with images; this one has none")
-    return (_validate.images(output.images) / np.float32(255)).reshape(len(output.images), -1)
+    images = part(output, "images") / np.float32(255)
+    return images.reshape(len(images), -1)
 
 
-def _field(output, name):
-    value = getattr(output, name, None)
-    if not isinstance(output, Output) or np.ndim(value) != 2 or len(value) == 0:
-        raise ValueError(f"output: expected an Output with {name} [N, …], N ≥ 1; this one has none")
-    if not np.isfinite(value).all():
-        raise ValueError(f"output: expected finite {name}, got NaN or infinite ones")
-    return value
-
-
-def _logits(output):
-    if not isinstance(output, Output) or np.ndim(output.logits) != 2 or len(output.logits) == 0:
-        raise ValueError("output: expected an Output with logits [N, K], N ≥ 1")
-    if not np.isfinite(output.logits).all():
-        raise ValueError("output: expected finite logits, got NaN or infinite ones")
-    return np.asarray(output.logits, dtype=np.float64)
+def _residual(output):
+    """What the reconstruction leaves of the images: float [N, 784]."""
+    return _pixels(output) - part(output, "reconstruction").reshape(len(output.images), -1)

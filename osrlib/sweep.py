@@ -4,6 +4,7 @@ A sweep maps a function over configurations. Both are plain: the function takes 
 hold, and returns a row, another such dict. It must be importable where it runs, and depend on nothing else.
 """
 
+import argparse
 import json
 import os
 import sys
@@ -13,6 +14,8 @@ from pathlib import Path
 
 import joblib
 from tqdm import tqdm
+
+from osrlib import _validate
 
 BACKENDS = ("loky", "dask")
 
@@ -32,14 +35,16 @@ def run(function, configurations, file, *, backend="loky", scheduler=None, jobs=
     ValueError for configurations that occur twice. SystemExit, with a word on what is kept, where the sweep is
     interrupted or a worker process dies.
     """
-    if backend not in BACKENDS:
-        raise ValueError(f"backend: expected one of {', '.join(BACKENDS)}; got {backend!r}")
-    if (backend == "dask") != (scheduler is not None):
+    _validate.function(function, "function")
+    _validate.choice(backend, "backend", BACKENDS)
+    if not isinstance(scheduler, str if backend == "dask" else type(None)):
         raise ValueError("scheduler: expected an address with the backend dask, and with no other")
-    keys = [_key(configuration) for configuration in configurations]
+    if _validate.whole(jobs, "jobs", -1) == 0:
+        raise ValueError("jobs: expected a whole number ≥ 1, or -1, got 0")
+    keys = [_key(one) for one in _validate.several(configurations, "configurations", dict)]
     if len(set(keys)) < len(keys):
         raise ValueError("configurations: expected each once")
-    file = Path(file)
+    file = Path(file if isinstance(file, str) else _validate.instance(file, "file", os.PathLike))
     done = _read(file)
     waiting = [configuration for configuration, key in zip(configurations, keys, strict=True) if key not in done]
     failed = 0
@@ -77,6 +82,7 @@ def run(function, configurations, file, *, backend="loky", scheduler=None, jobs=
 
 def add_options(parser):
     """Give an ``argparse`` parser the options of :func:`run`: --backend, --scheduler, --jobs."""
+    _validate.instance(parser, "parser", argparse.ArgumentParser)
     parser.add_argument("--backend", choices=BACKENDS, default="loky", help="where to run (default: this machine)")
     parser.add_argument("--scheduler", metavar="ADDRESS", help="of the Dask cluster, as tcp://host:8786")
     parser.add_argument("--jobs", type=int, default=-1, help="how many at once (default: one a core or worker)")
@@ -96,7 +102,10 @@ def _attempt(function, configuration):
 
 
 def _key(configuration):
-    return json.dumps(configuration, sort_keys=True, allow_nan=False)
+    try:
+        return json.dumps(configuration, sort_keys=True, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"configurations: expected dicts that JSON can hold, got another ({error})") from error
 
 
 def _read(file):
@@ -106,8 +115,9 @@ def _read(file):
     content = file.read_bytes()
     whole = content[: content.rfind(b"\n") + 1]
     try:
-        done = {_key(configuration): row for configuration, row in map(json.loads, whole.splitlines())}
-    except ValueError as error:
+        read = map(json.loads, whole.splitlines())
+        done = {_key(configuration): _validate.instance(row, "row", dict) for configuration, row in read}
+    except (TypeError, ValueError) as error:
         raise ValueError(f"{file}: expected the rows of a sweep, got something else ({error})") from error
     if len(whole) < len(content) and content[len(whole) :].startswith(b"["):
         with file.open("r+b") as log:

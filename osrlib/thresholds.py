@@ -86,7 +86,7 @@ class TailModel:
 
     def beyond(self, line):
         """The probability of a score larger than the line; lines [M] or a number."""
-        line = np.asarray(line, dtype=np.float64)
+        line = _validate.numbers(line, "line")
         below = 1 - np.searchsorted(self._sorted, line, side="right") / len(self._sorted)
         above = self.mass * scipy.stats.genpareto.sf(line - self.start, self.shape, scale=self.scale)
         return np.where(line < self.start, below, above)
@@ -129,9 +129,7 @@ class TwoTail(_Threshold):
     """
 
     def __init__(self, unknown=0.5, share=0.1):
-        self.unknown = _validate.number(unknown, "unknown", 0, 1, open_low=True)
-        if self.unknown == 1:
-            raise ValueError("unknown: expected a number in (0, 1), got 1")
+        self.unknown = _validate.number(unknown, "unknown", 0, 1, open_low=True, open_high=True)
         self.share = _validate.number(share, "share", 0, 0.5, open_low=True)
 
     def fit(self, match, nonmatch):
@@ -151,7 +149,7 @@ class TwoTail(_Threshold):
     def cost(self, lines):
         """The two weighted tail probabilities, added, at lines [M]: what τ* makes smallest."""
         _ = self.value
-        return self._cost(np.asarray(lines, dtype=np.float64))
+        return self._cost(_validate.numbers(lines, "lines"))
 
     def _cost(self, lines):
         return (1 - self.unknown) * self.match.beyond(lines) + self.unknown * self.nonmatch.beyond(-lines)
@@ -169,15 +167,13 @@ class Conformal(_Threshold):
     """
 
     def __init__(self, alpha=0.05):
-        self.alpha = _validate.number(alpha, "alpha", 0, 1, open_low=True)
-        if self.alpha == 1:
-            raise ValueError("alpha: expected a number in (0, 1), got 1")
+        self.alpha = _validate.number(alpha, "alpha", 0, 1, open_low=True, open_high=True)
 
     def _line(self, scores):
         rank = int(np.ceil((len(scores) + 1) * (1 - self.alpha) - 1e-9))
         if rank > len(scores):
             raise ValueError(
-                f"scores: expected at least {int(np.ceil(1 / self.alpha)) - 1} for this alpha, got {len(scores)}"
+                f"scores: expected at least {np.ceil(1 / self.alpha) - 1:.0f} for this alpha, got {len(scores)}"
             )
         self._calibration = np.sort(scores)
         return self._calibration[rank - 1]
@@ -252,10 +248,10 @@ class ClassConformal:
 def any_of(*refusals):
     """The OR rule: refuse what at least one threshold refuses. refusals: bool [N] each; returns bool [N]."""
     if not refusals:
-        raise ValueError("any_of: expected at least one boolean array [N], got none")
+        raise ValueError("refusals: expected at least one boolean array [N], got none")
     masks = [_validate.mask(refusal, f"refusal {i}") for i, refusal in enumerate(refusals)]
     if len({len(mask) for mask in masks}) > 1:
-        raise ValueError(f"any_of: expected arrays of one length, got {[len(mask) for mask in masks]}")
+        raise ValueError(f"refusals: expected arrays of one length, got {[len(mask) for mask in masks]}")
     return np.logical_or.reduce(masks)
 
 
@@ -263,12 +259,14 @@ def union_bound(p_values, alphas):
     """One p-value out of several, however they depend on each other: the smallest pᵢ · Σα / αᵢ, at most 1.
 
     The weighted Bonferroni correction. But for rounding, it is at most Σα where some pᵢ is at most its αᵢ: it agrees
-    with :func:`any_of` over conformal thresholds. p_values: [N] each, alphas: as many numbers > 0; returns [N].
+    with :func:`any_of` over conformal thresholds. p_values: [N] each, in (0, 1]; alphas: as many numbers in (0, 1].
+    Returns [N].
     """
-    if len(p_values) == 0 or len(p_values) != len(alphas):
-        raise ValueError(f"expected one alpha a p-value, got {len(p_values)} and {len(alphas)}")
+    each, alphas = _p_values(p_values), _validate.several(alphas, "alphas")
+    if len(each) != len(alphas):
+        raise ValueError(f"alphas: expected {len(each)}, one a p-value, got {len(alphas)}")
     alphas = [_validate.number(alpha, "alphas", 0, 1, open_low=True) for alpha in alphas]
-    each = [_validate.scores(p, "p_values") * (sum(alphas) / alpha) for p, alpha in zip(p_values, alphas, strict=True)]
+    each = [p * (sum(alphas) / alpha) for p, alpha in zip(each, alphas, strict=True)]
     return np.minimum(np.minimum.reduce(each), 1.0)
 
 
@@ -278,11 +276,13 @@ def fisher(p_values):
     Images that are fairly strange to each score come before those that are strange to one. Fisher's own test would need
     independent p-values: set a line on held-back images in its place. p_values: [N] each, in (0, 1]; returns float [N].
     """
-    if len(p_values) == 0:
-        raise ValueError("p_values: expected at least one array [N], got none")
-    each = [_validate.scores(p, "p_values") for p in p_values]
+    return -np.log(_p_values(p_values)).sum(0)
+
+
+def _p_values(p_values):
+    each = [_validate.scores(p, "p_values") for p in _validate.several(p_values, "p_values")]
     if len({len(p) for p in each}) > 1:
         raise ValueError(f"p_values: expected arrays of one length, got {[len(p) for p in each]}")
     if not all((p > 0).all() and (p <= 1).all() for p in each):
         raise ValueError("p_values: expected numbers in (0, 1], got others")
-    return -np.log(each).sum(0)
+    return each

@@ -11,7 +11,7 @@ from tqdm import tqdm
 from osrlib import _validate
 from osrlib.data import ImageSet
 from osrlib.losses import classification_loss
-from osrlib.models import keep_freed_memory, to_input
+from osrlib.models import C2AE, as_device, keep_freed_memory, to_input
 
 
 @dataclass(frozen=True)
@@ -30,8 +30,7 @@ class Recipe:
 
     def __post_init__(self):
         for name in ("epochs", "batch_size"):
-            if not isinstance(getattr(self, name), int) or getattr(self, name) < 1:
-                raise ValueError(f"{name}: expected a whole number ≥ 1, got {getattr(self, name)!r}")
+            _validate.whole(getattr(self, name), name, 1)
         _validate.number(self.lr, "lr", 0, open_low=True)
         _validate.number(self.weight_decay, "weight_decay", 0)
 
@@ -55,16 +54,19 @@ class History(list):
 
     def column(self, key):
         """The values of one entry, over the epochs: float array [epochs]."""
+        for row in self:
+            _validate.choice(key, "key", row)
         return np.array([row[key] for row in self], dtype=float)
 
 
 def seed_everything(seed):
     """Seed torch's global generator: weights drawn after this call are the same in each run."""
-    torch.manual_seed(seed)
+    torch.manual_seed(_validate.whole(seed, "seed"))
 
 
 def has_bfloat16(device):
     """Whether a device has instructions for bfloat16: without them it is emulated, and slower than float32."""
+    _validate.instance(device, "device", torch.device)
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported()
     # torch before 2.6 cannot say
@@ -80,17 +82,21 @@ def fit(model, loss, data, recipe, *, seed=0, test=None, progress=True, device=N
     the caller's: see ``zoo.build``); test: an ImageSet to measure after each epoch, never to choose by; device: where
     to train (default: the model's own); on_epoch: called with the model and its row of the history after each epoch.
     """
-    if not isinstance(recipe, Recipe):
-        recipe = RECIPES[_validate.choice(recipe, "recipe", RECIPES)]
-    if not isinstance(data, ImageSet):
-        raise ValueError(f"data: expected an ImageSet, got {type(data).__name__}")
+    recipe = _recipe(recipe)
+    _validate.instance(data, "data", ImageSet)
+    if test is not None:
+        _validate.instance(test, "test", ImageSet)
+    _validate.function(loss, "loss")
+    if on_epoch is not None:
+        _validate.function(on_epoch, "on_epoch")
     keep_freed_memory()
-    device = torch.device(device) if device is not None else next(model.parameters()).device
+    own = next(_validate.instance(model, "model", torch.nn.Module).parameters()).device
+    device = own if device is None else as_device(device)
     # channels_last is the layout that the CPU's convolution kernels want; the numbers stay the same
     model.to(device, memory_format=torch.channels_last)
     images = torch.as_tensor(_validate.images(data.images), device=device)
     labels = torch.as_tensor(_validate.labels(data.labels, high=9, size=len(images)), device=device)
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(_validate.whole(seed, "seed"))
     batches = -(-len(images) // recipe.batch_size)
     # AdamW without weight decay is Adam; fused, one call updates all weights
     optimizer = torch.optim.AdamW(
@@ -119,6 +125,8 @@ def fit(model, loss, data, recipe, *, seed=0, test=None, progress=True, device=N
                 _add(sums, parts, output, y)
                 bar.update()
             row = {"epoch": epoch} | _means(sums, "train")
+            if not np.isfinite(row["train_loss"]):
+                raise ValueError(f"expected a finite loss, got {row['train_loss']} in epoch {epoch}: try a smaller lr")
             row["seconds"] = time.perf_counter() - start
             if test is not None:
                 row |= evaluate(model, loss, test)
@@ -137,6 +145,9 @@ def fit_c2ae(model, loss, data, recipe, *, first, smoothing=0.0, **options):
     freezes them; stage 2 trains what is left with ``loss``, :func:`osrlib.losses.c2ae_loss` (recipe ``recipe``). Rows
     carry their ``stage``, and the epochs of the second count on. data and options: as in :func:`fit`.
     """
+    _validate.instance(model, "model", C2AE)
+    _validate.function(loss, "loss")
+    recipe, first = _recipe(recipe), _recipe(first)
     classify = partial(classification_loss, smoothing=smoothing)
     model.requires_grad_(True)  # it may have been frozen by an earlier training
     history = History({"stage": 1} | row for row in fit(model, classify, data, first, **options))
@@ -149,7 +160,10 @@ def fit_c2ae(model, loss, data, recipe, *, first, smoothing=0.0, **options):
 @torch.inference_mode()
 def evaluate(model, loss, data, batch_size=250):
     """The loss parts and the closed-set accuracy on an ImageSet: a dict with keys ``test_…``."""
-    device, sums = next(model.parameters()).device, {}
+    device, sums = next(_validate.instance(model, "model", torch.nn.Module).parameters()).device, {}
+    _validate.instance(data, "data", ImageSet)
+    _validate.function(loss, "loss")
+    batch_size = _validate.whole(batch_size, "batch_size", 1)
     model.eval()
     for start in range(0, len(data), batch_size):
         x = to_input(data.images[start : start + batch_size], device)
@@ -157,6 +171,10 @@ def evaluate(model, loss, data, batch_size=250):
         output = model(x)
         _add(sums, loss(output, x, y), output, y)
     return _means(sums, "test")
+
+
+def _recipe(recipe):
+    return recipe if isinstance(recipe, Recipe) else RECIPES[_validate.choice(recipe, "recipe", RECIPES)]
 
 
 def _add(sums, parts, output, y):

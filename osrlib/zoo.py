@@ -39,12 +39,28 @@ class Spec:
     smoothing: float = 0.0
     images: int = 60_000
 
+    def __post_init__(self):
+        _validate.function(self.build, "build")
+        _validate.function(self.loss, "loss")
+        _validate.instance(self.recipe, "recipe", training.Recipe)
+        if self.first is not None:
+            _validate.instance(self.first, "first", training.Recipe)
+        _validate.number(self.smoothing, "smoothing", 0, 1)
+        _validate.whole(self.images, "images", 1)
+
     def fit(self, model, images, *, recipe=None, first=None, **options):
         """Train a model on an ImageSet, by this recipe or another: its History."""
-        recipe, first = recipe or self.recipe, first or self.first
+        # both at the door: a second stage would refuse its recipe when the first has been trained
+        recipe, first = _recipe(recipe, "recipe", self.recipe), _recipe(first, "first", self.first)
         if first is None:
             return training.fit(model, self.loss, images, recipe, **options)
         return training.fit_c2ae(model, self.loss, images, recipe, first=first, smoothing=self.smoothing, **options)
+
+
+def _recipe(value, name, own):
+    if isinstance(value, str):
+        value = training.RECIPES[_validate.choice(value, name, training.RECIPES)]
+    return own if value is None else _validate.instance(value, name, training.Recipe)
 
 
 MODELS = {
@@ -102,6 +118,7 @@ def load(name, device="cpu"):
     ValueError for a name that there is not, and for weights whose SHA-256 is not the published one.
     """
     _validate.choice(name, "name", MODELS)
+    device = models.as_device(device)
     file = WEIGHTS / f"{name}.safetensors"
     expected = _manifest().get(file.name)
     if expected is None or not file.exists():
@@ -137,8 +154,7 @@ def cost(name, images=8192):
     one machine can be compared with each other, and with nothing else. images: how many to train and infer on.
     """
     _validate.choice(name, "name", MODELS)
-    if not isinstance(images, int) or not 1000 <= images <= 10_000:
-        raise ValueError(f"images: expected a whole number in 1000..10000, got {images!r}")
+    images = _validate.whole(images, "images", 1000, 10_000)
     # a fresh interpreter: a fork would start with this process's memory
     code = f"import json; from osrlib import zoo; print(json.dumps(zoo._measure({name!r}, {images})))"
     fresh = {name: value for name, value in os.environ.items() if name != remember.FOLDER}
@@ -182,8 +198,9 @@ def _peak_memory():
 
 def save(weights):
     """Publish weights: a dict name → model. Writes the safetensors files and their lines in the manifest."""
+    for name, model in _validate.instance(weights, "weights", dict).items():
+        _validate.instance(model, _validate.choice(name, "name", MODELS), torch.nn.Module)
     for name, model in weights.items():
-        _validate.choice(name, "name", MODELS)
         content = safetensors.torch.save({key: value.contiguous() for key, value in model.state_dict().items()})
         manifest = _manifest() | {f"{name}.safetensors": hashlib.sha256(content).hexdigest()}
         text = json.dumps(manifest, indent=2, sort_keys=True) + "\n"

@@ -133,6 +133,22 @@ def test_a_folder(tmp_path, capfd, monkeypatch):
     assert all(f"skipped {name}: " in said for name in pictures.skipped) and str(tmp_path) not in said
 
 
+def test_files_of_every_depth_and_colour(tmp_path):
+    grey = np.asarray(drawing().convert("L"))
+    Image.fromarray(grey.astype(np.uint16) * 257).save(tmp_path / "sixteen bits.png")
+    Image.fromarray(grey.astype(np.uint16) * 257).save(tmp_path / "sixteen bits.tif")
+    Image.fromarray(grey.astype(np.float32)).save(tmp_path / "floats.tif")
+    drawing().convert("CMYK").save(tmp_path / "print.jpg", quality=90)
+    drawing().convert("1").save(tmp_path / "one bit.png")
+    drawing().convert("P").save(tmp_path / "palette.png")
+    drawing().save(tmp_path / "animated.webp", save_all=True, append_images=[drawing(box=(10, 10, 290, 60))])
+    drawing().save(tmp_path / "named wrongly.png", format="JPEG", quality=90)
+    pictures = folder.read(tmp_path)
+    assert len(pictures.files) == 8 and not pictures.skipped
+    for name, image in zip(pictures.files, pictures.images, strict=True):
+        assert apart(image, folder.to_mnist(drawing())) < 6, name
+
+
 def test_a_turned_photograph_is_turned_back(tmp_path):
     image = drawing()
     exif = Image.Exif()

@@ -27,8 +27,24 @@ def test_the_reports_own_matrix():
 
 
 def test_a_share_of_nothing():
-    report = metrics.osr_report([1, 2], [1, 3])
+    with np.errstate(all="raise"):  # the share of nothing is said, not divided out
+        report = metrics.osr_report([1, 2], [1, 3])
     assert report.mnist == 0.5 and np.isnan(report.ood) and report.total == 0.5
+
+
+@pytest.mark.parametrize("metric", [metrics.osr_report, metrics.macro_f1])
+def test_answers_are_digits_or_unknown_one_an_image(metric):
+    for wrong in (([11], [1]), ([1], [11]), ([-1], [1]), ([1], [-1])):
+        with pytest.raises(ValueError, match=r"(true|predicted): expected values in 0\.\.10"):
+            metric(*wrong)
+    for wrong in (([1, 2], [1]), ([1], [1, 2])):
+        with pytest.raises(ValueError, match="predicted: expected"):
+            metric(*wrong)
+
+
+def test_macro_f1_by_hand():
+    # class 2 is answered and does not occur: it has no F1; class 3 occurs and is never answered: an F1 of 0
+    assert metrics.macro_f1([0, 0, 3], [0, 2, 0]) == pytest.approx((0.5 + 0) / 2)
 
 
 def test_auroc_counts_pairs(drawn):
@@ -123,6 +139,7 @@ def test_risk_coverage_by_hand():
     assert curve.area == pytest.approx((0 + 0 + 1 / 3 + 0.5) / 4)
     tied = metrics.risk_coverage([1, 1, 2], np.array([True, False, False]))
     assert tied.coverage.tolist() == [2 / 3, 1] and tied.risk.tolist() == [0.5, 1 / 3]
+    assert tied.area == pytest.approx((2 * 0.5 + 1 / 3) / 3)
     with pytest.raises(ValueError, match="wrong: expected 2"):
         metrics.risk_coverage([1.0, 2.0], np.array([True]))
 

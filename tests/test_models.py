@@ -94,6 +94,7 @@ def test_multitask_loss_refuses():
     output = models.Output(torch.zeros(2, 10), None, None)
     with pytest.raises(ValueError, match="reconstruction"):
         losses.multitask_loss(output, torch.zeros(2, 1, 28, 28), torch.tensor([0, 1]))
+    output = output._replace(reconstruction=torch.zeros(2, 28, 28))
     with pytest.raises(ValueError, match="weight"):
         losses.multitask_loss(output, torch.zeros(2, 1, 28, 28), torch.tensor([0, 1]), weight=-1)
 
@@ -188,6 +189,14 @@ def test_gram_matrix_takes_each_image_alone():
     assert torch.equal(losses.style_loss(features, features), torch.zeros(4))
 
 
+def test_gram_matrix_by_hand():
+    features = torch.tensor([[[1.0, 0.0, 2.0], [0.0, 3.0, 1.0]]])  # two maps of three positions
+    assert torch.allclose(losses.gram_matrix(features), torch.tensor([[[5.0, 2.0], [2.0, 10.0]]]) / 6)
+    target = torch.zeros(1, 2, 3)
+    assert losses.style_loss(features, target).item() == pytest.approx((25 + 4 + 4 + 100) / 36 / 4)
+    assert losses.content_loss(features, target).item() == pytest.approx(15 / 6)
+
+
 @pytest.mark.parametrize(
     "wrong", [None, torch.rand(3, 4), torch.zeros(0, 3, 4), torch.ones(2, 3, 4, dtype=torch.int64)]
 )
@@ -200,7 +209,7 @@ def test_losses_of_two_shapes():
     for loss in (losses.style_loss, losses.content_loss):
         with pytest.raises(ValueError, match="one shape"):
             loss(torch.rand(2, 3, 4), torch.rand(2, 3, 5))
-        with pytest.raises(ValueError, match="expected tensors"):
+        with pytest.raises(ValueError, match="features: expected a tensor"):
             loss(None, torch.rand(2, 3, 4))
 
 

@@ -55,7 +55,7 @@ def test_reconstruction_scores_refuse(score, output, mtae):
     broken = output.reconstruction.copy()
     broken[3, 4, 5] = np.nan
     for wrong in (None, output._replace(reconstruction=None), output._replace(reconstruction=broken),
-                  output._replace(images=None), output._replace(reconstruction=broken[:5])):  # fmt: skip
+                  output._replace(images=None, code=None), output._replace(reconstruction=broken[:5])):  # fmt: skip
         with pytest.raises(ValueError, match="output: expected"):
             score(wrong)
 
@@ -238,6 +238,47 @@ def test_vim_by_hand():
     new = np.array([[4.0, 0.0], [4.0, 3.0]])
     low, high = score(Output(new @ weight.T, new))
     assert high - low == pytest.approx(4 / 1 * 3)  # mean largest logit 4 over mean residual 1, times 3
+
+
+def test_mahalanobis_where_codes_fill_no_volume():
+    # the second number never varies: its variance counts as a millionth of the mean one
+    known = coded([[-1, 0], [1, 0]])
+    score = scores.mahalanobis(known, [0, 0])
+    assert score(coded([[2, 0]]))[0] == pytest.approx(4, rel=1e-3)
+    assert score(coded([[0, 1]]))[0] == pytest.approx(1 / (0.5 * 1e-6), rel=1e-3)
+    with pytest.raises(ValueError, match="known: expected codes that differ"):
+        scores.mahalanobis(coded([[1, 2], [1, 2]]), [0, 0])
+
+
+def test_vim_needs_something_that_the_classifier_ignores():
+    flat = coded([[1, 0], [2, 0], [-3, 0]])
+    with pytest.raises(ValueError, match="known: expected codes beyond"):
+        scores.vim(flat, np.array([[0.0, 1.0], [0.0, -1.0]]), np.zeros(2), 1)
+
+
+def test_relative_class_error_of_two_conditions():
+    output = Output(None, None, errors=np.array([[0.1, 0.4], [0.5, 0.2]]))
+    assert scores.class_error(output, relative=True).tolist() == pytest.approx([0.25, 0.4])
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda known: scores.gram_deviation(known, [0, 1], 0.4),
+        lambda known: scores.mahalanobis(known, np.arange(12) % 2),
+        lambda known: scores.knn(known),
+        lambda known: scores.knn_sum(known),
+        lambda known: scores.vim(known, np.eye(2), np.ones(2), 1),
+    ],
+    ids=["gram_deviation", "mahalanobis", "knn", "knn_sum", "vim"],
+)
+def test_a_fitted_score_wants_codes_of_the_same_width(make):
+    random = np.random.default_rng(0)
+    score = make(Output(10 * np.eye(2)[np.arange(12) % 2], random.random((12, 2)) + 1))
+    assert score(Output(np.eye(2), np.ones((2, 2)))).shape == (2,)
+    for width in (1, 3):
+        with pytest.raises(ValueError):
+            score(Output(np.eye(2), np.ones((2, width))))
 
 
 @pytest.mark.parametrize(

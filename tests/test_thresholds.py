@@ -169,7 +169,20 @@ def test_a_line_for_each_class():
     alone = thresholds.ClassConformal(0.05).fit(values, np.zeros(6000, int))
     plain = thresholds.Conformal(0.05).fit(values)
     assert alone.value == {0: plain.value}
+    refused, p_values = (answer(values, np.zeros(6000, int)) for answer in (alone.reject, alone.p_values))
+    assert refused.dtype == bool and p_values.dtype == np.float64
     np.testing.assert_array_equal(alone.p_values(values, np.zeros(6000, int)), plain.p_values(values))
+
+
+def test_defaults():
+    told = [thresholds.MeanStd(), thresholds.Quantile(), thresholds.Conformal(), thresholds.ClassConformal()]
+    told += [thresholds.Tail(), thresholds.TwoTail()]
+    assert list(map(repr, told)) == [
+        "MeanStd(k=2)", "Quantile(q=0.95)", "Conformal(alpha=0.05)", "ClassConformal(alpha=0.05)",
+        "Tail(alpha=0.05, share=0.1)", "TwoTail(unknown=0.5, share=0.1)",
+    ]  # fmt: skip
+    values = np.random.default_rng(0).normal(size=1000)
+    assert thresholds.TailModel(values).start == np.quantile(values, 0.9)
 
 
 def test_lines_for_classes_refuse():

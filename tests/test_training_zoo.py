@@ -1,14 +1,19 @@
 """Training is deterministic, recipes are the report's, weights are the published ones or refused."""
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
 
 from osrlib import claims, data, losses, models, scores, thresholds, training, zoo
 
+ROOT = Path(__file__).parents[1]
 RECIPE = training.Recipe(epochs=2, batch_size=100, lr=2e-3, one_cycle=True)
 
 
@@ -26,6 +31,53 @@ def test_the_same_seed_gives_the_same_weights(digits):
         assert torch.equal(a, b)
     other, _ = run(digits, shuffle=1)
     assert not torch.equal(first.classifier.weight, other.classifier.weight)
+
+
+@pytest.mark.parametrize("name", training.RECIPES)
+def test_each_recipe_gives_the_same_weights_twice(name):
+    """As published but for the number of epochs and images: to the last bit, batch statistics and all."""
+    part, recipe = data.load("mnist", "train")[:1200], replace(training.RECIPES[name], epochs=2)
+    (first, told), (second, again) = run(part, recipe=recipe), run(part, recipe=recipe)
+    for (key, a), b in zip(first.state_dict().items(), second.state_dict().values(), strict=True):
+        assert torch.equal(a, b), key
+    seconds = {"seconds": None}
+    assert [row | seconds for row in told] == [row | seconds for row in again]
+
+
+THREADED = """
+import json, sys
+import torch
+from osrlib import data, losses, metrics, models, scores, thresholds, training, zoo
+torch.set_num_threads(int(sys.argv[1]))
+digits, letters = data.load("mnist").sample(500, seed=3), data.load("letters").sample(500, seed=3)
+training.seed_everything(0)
+fresh = models.MultiTaskAE()
+recipe = training.Recipe(epochs=3, batch_size=100, lr=2e-3, one_cycle=True)
+training.fit(fresh, losses.multitask_loss, data.load("mnist", "train")[:1000], recipe, progress=False)
+told = {}
+for name, model in (("published", zoo.load("mtae")), ("fresh", fresh)):
+    known, new = (models.infer(model, part.images) for part in (digits, letters))
+    told[name] = {
+        "accuracy": float((known.logits.argmax(1) == digits.labels).mean()),
+        "auroc": metrics.auroc(scores.norm(known), scores.norm(new)),
+        "refused": float(thresholds.MeanStd().fit(scores.norm(known)).reject(scores.norm(new)).mean()),
+    }
+print(json.dumps(told))
+"""
+
+
+def test_the_number_of_threads_moves_figures_by_less_than_a_band():
+    """Sums of floats in another order differ in their last digits; what is trained on them, by a little more."""
+    told = {}
+    for threads in (1, 2, 4):
+        ran = subprocess.run(
+            [sys.executable, "-c", THREADED, str(threads)], env=os.environ | {"OSRLIB_REMEMBER": ""}, cwd=ROOT,
+            capture_output=True, text=True, check=True,
+        )  # fmt: skip
+        told[threads] = json.loads(ran.stdout)
+    for threads in (2, 4):
+        for model, band in (("published", 1e-3), ("fresh", 0.02)):
+            assert told[threads][model] == pytest.approx(told[1][model], abs=band), (threads, model)
 
 
 def test_bfloat16_where_the_processor_has_it(digits, monkeypatch):
