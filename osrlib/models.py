@@ -41,13 +41,14 @@ def part(output, name, width=None):
     """
     _validate.instance(output, "output", Output)
     value = getattr(output, _validate.choice(name, "name", Output._fields))
-    kinds = "u" if name == "images" else "fiu"
     if name in ("images", "reconstruction"):
         sizes = (28, 28)
     else:
         sizes = (None if width is None else _validate.whole(width, "width", 1),)
     if (
-        not (isinstance(value, np.ndarray) and value.dtype.kind in kinds and value.size)
+        not (isinstance(value, np.ndarray) and value.dtype.kind in "fiu" and value.size)
+        or (name == "images" and value.dtype != np.uint8)
+        or (name == "reconstruction" and value.dtype.kind != "f")
         or value.ndim != 1 + len(sizes)
         or any(size not in (None, got) for size, got in zip(sizes, value.shape[1:], strict=True))
     ):

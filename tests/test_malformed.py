@@ -115,6 +115,7 @@ def spoilt(value):
         yield "as objects", value.astype(object)
         yield "as text", value.astype(str)
         yield "as complex numbers", value.astype(complex)
+        yield "in another type", value.astype(np.uint16 if value.dtype == np.uint8 else np.uint8)
         if value.dtype.kind == "f":
             for bad in (np.nan, np.inf, 1e30):
                 broken = value.astype(np.float64)
