@@ -1,6 +1,7 @@
 """Detector, claims and plots."""
 
 import json
+from dataclasses import replace
 from functools import partial
 
 import matplotlib
@@ -183,6 +184,30 @@ def test_the_recommended_rule_keeps_its_promise(rule):
     assert set(reasons) <= {"", "code", "pixels", "code, pixels"}
     np.testing.assert_array_equal(reasons == "", ~refused)
     np.testing.assert_array_equal([("code" in reason) for reason in reasons], decision.refused[:, 0])
+
+
+def test_the_recommended_rule_is_made_as_chapter_8_says(mtae, digits, monkeypatch):
+    asked = []
+    monkeypatch.setattr(data, "load", lambda *world: asked.append(world) or digits)
+    monkeypatch.setitem(zoo.MODELS, "mtae-rule", replace(zoo.MODELS["mtae-rule"], images=400))
+    made = OpenSetClassifier.recommended(mtae, alpha=0.1)
+    assert asked == [("mnist", "train")]
+    known, new = infer(mtae, digits[:400].images), infer(mtae, digits[400:].images)
+    wanted = scores.knn_sum(known, digits[:400].labels), scores.pca_residual(known, 150)
+    for score, own in zip(made.scores, wanted, strict=True):
+        np.testing.assert_allclose(score(new), own(new), rtol=1e-5)
+    assert [line.alpha for line in made.thresholds] == pytest.approx([0.08, 0.02])
+
+
+def test_reasons_and_names(mtae, digits):
+    class Length:
+        def __call__(self, output):
+            return scores.norm(output)
+
+    lines = [thresholds.Quantile(0), thresholds.Quantile(0)]
+    strict = OpenSetClassifier(mtae, [Length(), partial(scores.diff, level=0.3)], lines)
+    decision = strict.fit(digits.images).decide(digits.images)
+    assert decision.names == ("Length", "diff") and "Length, diff" in decision.reasons()
 
 
 def test_the_recommended_rule_refuses_development_worlds(rule):

@@ -90,6 +90,21 @@ def test_multitask_loss_by_hand():
     assert alone["loss"].item() == pytest.approx(cross_entropy)
 
 
+def test_smoothed_labels_and_default_weight():
+    output = models.Output(torch.tensor([[2.0, 0.0, 0.0, 0.0]]), None, torch.full((1, 28, 28), 0.5))
+    images, labels = torch.zeros(1, 1, 28, 28), torch.tensor([0])
+    logs = torch.log_softmax(output.logits, 1)[0]
+    smoothed = -(0.8 + 0.05) * logs[0] - 0.05 * logs[1:].sum()  # a fifth of the label is shared by all four
+    for loss in (losses.classification_loss, losses.multitask_loss):
+        parts = loss(output, images, labels, smoothing=0.2)
+        assert parts["cross_entropy"].item() == pytest.approx(smoothed.item(), rel=1e-5)
+        plain = loss(output, images, labels)
+        assert plain["cross_entropy"].item() == pytest.approx(-logs[0].item(), rel=1e-5)
+        with pytest.raises(ValueError, match="smoothing: expected"):
+            loss(output, images, labels, smoothing=1.5)
+    assert plain["loss"].item() == pytest.approx(-logs[0].item() + 0.25, rel=1e-5)
+
+
 def test_multitask_loss_refuses():
     output = models.Output(torch.zeros(2, 10), None, None)
     with pytest.raises(ValueError, match="reconstruction"):

@@ -210,7 +210,7 @@ def test_the_union_bound_agrees_with_either():
     p = thresholds.union_bound(each, alphas)
     np.testing.assert_array_equal(p <= 0.1 + 1e-12, either)
     assert p.max() <= 1 and p.min() > 0
-    for wrong in (([], []), ([[0.5]], [0.1, 0.1]), ([[0.5]], [0]), ([[np.nan]], [0.1])):
+    for wrong in (([], []), ([[0.5]], [0.1, 0.1]), ([[0.5]], [0]), ([[0.5]], [1.5]), ([[np.nan]], [0.1])):
         with pytest.raises(ValueError, match="expected"):
             thresholds.union_bound(*wrong)
 
