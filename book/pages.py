@@ -183,7 +183,7 @@ SPELLINGS = {
     r"mozilla.*2|mpl.*2": "MPL-2.0", r"apache.*2": "Apache-2.0", r"apache": "Apache",
     r"bsd.*3|3.*bsd|(new|modified) bsd": "BSD-3-Clause", r"bsd.*2|2.*bsd|simplified bsd": "BSD-2-Clause", r"bsd": "BSD",
     r"python software|psf": "PSF-2.0", r"public domain": "public domain", r"hpnd": "HPND", r"\bisc\b": "ISC",
-    r"\bmit\b": "MIT", r"^(unknown|dual license|osi approved|)$": "",
+    r"\bmit\b": "MIT", r"^(unknown|dual license|osi approved|licen[cs]e(\.\w+)?|)$": "",
 }  # fmt: skip
 """How metadata spells a licence → its short name. The strictest come first, what says nothing last."""
 LOOKED_UP = {
