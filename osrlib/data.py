@@ -366,8 +366,12 @@ def _torchvision_mnist_like(kind, **options):
             try:
                 with contextlib.redirect_stdout(said):
                     part = getattr(datasets, kind)(folder, train=split == "train", download=True, **options)
-            except RuntimeError as error:  # before torchvision 0.20, why it failed is printed, and not in the error
-                raise RuntimeError(f"{error}\n{said.getvalue()}") from error
+            except RuntimeError as error:
+                # before torchvision 0.20, why no server answered is printed, and not in the error
+                _, found, why = said.getvalue().rpartition("Failed to download (trying next):")
+                if found and "Error downloading" in str(error):
+                    raise RuntimeError(f"{error}\n{why}") from error
+                raise
             splits[split] = part.data.numpy(), part.targets.numpy().astype(np.int64)
         return splits
 
@@ -642,5 +646,6 @@ if __name__ == "__main__":
     try:
         sys.exit(_main(sys.argv[1:]))
     except KeyboardInterrupt:
+        sys.unraisablehook = lambda _: None  # a progress bar that was being made would complain after the last word
         print("\nStopped: nothing half-written is kept, and the same command goes on from here.", file=sys.stderr)
         sys.exit(130)

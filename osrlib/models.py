@@ -30,7 +30,7 @@ class Output(NamedTuple):
 
 
 LARGEST = 1e15
-"""No number in an output may be larger: its square would not fit into float32 with room for a sum."""
+"""The largest number that an output may hold. Squares of larger ones leave no room in float32 for their sum."""
 
 
 def part(output, name, width=None):

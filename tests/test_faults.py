@@ -618,15 +618,15 @@ def test_after_a_kill_in_a_download_the_next_run_has_right_data(stopped, cache, 
 
 KILLED_WHILE_WRITING = """
 import os, signal
-import numpy as np
-from osrlib import data
+from osrlib import _files, data
 
-def half(file, **arrays):
-    file.write(arrays["images"].tobytes()[:1_000_000])
-    file.flush()
-    os.kill(os.getpid(), signal.SIGKILL)
+def half(path, **arrays):
+    with _files.whole(path) as file:
+        file.write(arrays["images"].tobytes()[:1_000_000])
+        file.flush()
+        os.kill(os.getpid(), signal.SIGKILL)
 
-np.savez = half
+_files.save_arrays = half
 data.load("noise")
 """
 
