@@ -185,6 +185,57 @@ def test_defaults():
     assert thresholds.TailModel(values).start == np.quantile(values, 0.9)
 
 
+def test_a_tail_by_hand():
+    # 30 scores tie at u = 5: they are not above it, and exactly twenty different ones are
+    values = np.r_[np.zeros(50), np.full(30, 5.0), 5 + np.arange(1.0, 21)]
+    tail = thresholds.TailModel(values, 0.4)
+    assert (tail.start, tail.mass) == (5, 0.2)
+    assert tail.beyond([-1, 0, 2, 5]).tolist() == pytest.approx([1, 0.5, 0.5, 0.2])
+    assert tail.line(0.2) == tail.line(1) == 5 and tail.beyond(tail.line(0.05)) == pytest.approx(0.05)
+    with pytest.raises(ValueError, match="at least 20"):
+        thresholds.TailModel(values[:-1], 0.4)
+
+
+def test_both_tails_have_their_share():
+    random = np.random.default_rng(0)
+    match, nonmatch = random.gamma(2, 1, 500), random.gamma(9, 1, 400)
+    line = thresholds.TwoTail(share=0.2).fit(match, nonmatch)
+    starts = line.match.start, -line.nonmatch.start
+    assert starts == pytest.approx((np.quantile(match, 0.8), np.quantile(nonmatch, 0.2)))
+    with pytest.raises(ValueError, match="match: expected errors smaller"):
+        line.fit(match, match)
+
+
+VALUES = np.random.default_rng(0).normal(size=1000)
+
+
+@pytest.mark.parametrize(
+    "make, inside, outside",
+    [
+        (lambda x: thresholds.TailModel(VALUES, x), (0.05, 0.5), (0, 0.51, 1.2)),
+        (lambda x: thresholds.TailModel(VALUES).line(x), (0.01, 1), (0, 1.5)),
+        (lambda x: thresholds.Tail(1e-3, x), (0.05, 0.5), (0, 0.51, 1.2)),
+        (lambda x: thresholds.Tail(x, 0.2), (0.01, 0.2), (0, 0.21)),
+        (lambda x: thresholds.TwoTail(x), (0.01, 0.99), (0, 1, 1.5)),
+        (lambda x: thresholds.TwoTail(0.5, x), (0.05, 0.5), (0, 0.51, 1.2)),
+        (lambda x: thresholds.Quantile(x), (0, 1), (-0.1, 1.1)),
+        (lambda x: thresholds.Conformal(x), (0.01, 0.99), (0, 1)),
+    ],
+    ids=["TailModel", "line", "Tail", "alpha of Tail", "TwoTail", "share of TwoTail", "Quantile", "Conformal"],
+)
+def test_ranges_of_arguments(make, inside, outside):
+    for good in inside:
+        make(good)
+    for bad in outside:
+        with pytest.raises(ValueError, match=r"(alpha|share|unknown|q): expected a number"):
+            make(bad)
+
+
+def test_p_values_need_a_fit():
+    with pytest.raises(ValueError, match="expected fit"):
+        thresholds.Conformal().p_values([1.0])
+
+
 def test_lines_for_classes_refuse():
     line = thresholds.ClassConformal(0.1)
     with pytest.raises(ValueError, match="expected fit"):
