@@ -361,6 +361,10 @@ class TestEveryPage:  # in a class of its own, so that these run beside the othe
             for (const word of document.querySelectorAll("pre span[class], .sig span[class]"))
                 if (seen.has(word.className)) word.remove(); else seen.add(word.className);
         }""")
+        # what scrolls can be reached by key once the theme has seen the new width, which can take it a while
+        page.evaluate("window.dispatchEvent(new Event('resize'))")
+        page.wait_for_function("""() => [...document.querySelectorAll("pre")].every(
+            (code) => code.tabIndex === 0 || code.scrollWidth <= code.clientWidth)""")
         for theme, rules in (("light", {}), ("dark", {"runOnly": ["color-contrast"]})):
             page.evaluate("(theme) => { document.documentElement.dataset.theme = theme; }", theme)
             found = Axe().run(page, options={"resultTypes": ["violations"], "preload": False} | rules)
