@@ -28,6 +28,7 @@ from pathlib import Path
 
 import export
 import jupytext
+import licences
 import nbformat
 import pages
 import papermill
@@ -344,7 +345,7 @@ def build_book(jobs):
     values = {name: glued(notebook) for name, notebook in done.items()}
     (SITE / "book" / "claims.md").write_text(pages.claims_page(values), encoding="utf-8")
     (SITE / "book" / "status.md").write_text(pages.status_page(took, told, jobs, built), encoding="utf-8")
-    (SITE / "book" / "licences.md").write_text(pages.licences_page(), encoding="utf-8")
+    (SITE / "book" / "licences.md").write_text(licences.page(), encoding="utf-8")
     shutil.copytree(ROOT / "book" / "playground", SITE / "extra" / "playground")
     export.write(SITE / "extra" / "playground")
     shutil.rmtree(RENDER, ignore_errors=True)

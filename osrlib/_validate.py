@@ -1,6 +1,7 @@
 """The checks at the library's door: each returns its input, or says what was expected and what came."""
 
 from collections import abc
+from pathlib import Path
 
 import numpy as np
 
@@ -139,6 +140,14 @@ def function(value, name):
     if not callable(value):
         raise ValueError(f"{name}: expected a function, got {describe(value)}")
     return value
+
+
+def path(value, name):
+    """A path, as text or as an object; returned as a Path."""
+    try:
+        return Path(value)
+    except Exception as error:  # numbers, bytes, an object whose path is neither
+        raise ValueError(f"{name}: expected a path, got {describe(value)}") from error
 
 
 def several(value, name, kind=object):

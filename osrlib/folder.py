@@ -30,7 +30,7 @@ def read(folder):
     A file that cannot be read as an image is skipped, and named on stderr with the reason. Hidden files are passed
     over. ValueError where there is no such folder, and where it holds no image that can be read.
     """
-    folder = Path(os.path.expanduser(_path(folder, "folder")))
+    folder = Path(os.path.expanduser(_validate.path(folder, "folder")))
     if not folder.is_dir():
         raise ValueError(f"folder: expected a folder, got {str(folder)!r}")
     images, files, skipped = [], [], {}
@@ -51,7 +51,7 @@ def read(folder):
 
 def read_file(path):
     """One file as uint8 [28, 28]; of several frames the first. ValueError, with the reason, for what is no image."""
-    path = _path(path, "path")
+    path = _validate.path(path, "path")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
@@ -60,7 +60,7 @@ def read_file(path):
     except (Image.DecompressionBombWarning, Image.DecompressionBombError):
         raise ValueError(f"more than {Image.MAX_IMAGE_PIXELS:,} pixels") from None
     except Exception as error:  # damaged files make Pillow's decoders fail in many ways
-        reason = str(error).replace(repr(str(path)), Path(path).name).replace(str(path), Path(path).name)
+        reason = str(error).replace(repr(str(path)), path.name).replace(str(path), path.name)
         raise ValueError(reason or type(error).__name__) from error
 
 
@@ -97,10 +97,6 @@ def to_mnist(image):
     top, left = (_place(ink.sum(1 - axis), ink.shape[axis]) for axis in (0, 1))
     canvas[top : top + height, left : left + width] = ink
     return _bytes(canvas)
-
-
-def _path(value, name):
-    return Path(value if isinstance(value, str) else _validate.instance(value, name, os.PathLike))
 
 
 def _grey(image):

@@ -10,7 +10,6 @@ import os
 import sys
 import traceback
 from contextlib import ExitStack
-from pathlib import Path
 
 import joblib
 from tqdm import tqdm
@@ -44,7 +43,7 @@ def run(function, configurations, file, *, backend="loky", scheduler=None, jobs=
     keys = [_key(one) for one in _validate.several(configurations, "configurations", dict)]
     if len(set(keys)) < len(keys):
         raise ValueError("configurations: expected each once")
-    file = Path(file if isinstance(file, str) else _validate.instance(file, "file", os.PathLike))
+    file = _validate.path(file, "file")
     done = _read(file)
     waiting = [configuration for configuration, key in zip(configurations, keys, strict=True) if key not in done]
     failed = 0

@@ -18,7 +18,7 @@ from tests.test_browser import HTML, need
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "book"))
-import pages  # noqa: E402
+import licences  # noqa: E402
 
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
 PICKLES = {"pickle", "cPickle", "dill", "cloudpickle", "shelve", "marshal"}
@@ -139,7 +139,7 @@ def unwelcome(found):
 
 
 def test_every_licence_goes_together_with_the_books():
-    found = pages.packages()
+    found = licences.packages()
     assert found["torch"][2] == "osrlib" and found["myst-nb"][2].startswith("through ")
     assert unwelcome(found) == {}
 
@@ -165,7 +165,7 @@ def test_a_new_dependency_under_an_unknown_licence_is_caught(told, said, tmp_pat
         folder.mkdir()
         (folder / "METADATA").write_text(f"Metadata-Version: 2.4\nName: {name}\nVersion: 1.0\n{more}".strip() + "\n")
     monkeypatch.syspath_prepend(tmp_path)
-    found = pages.packages()
+    found = licences.packages()
     assert found["made-up"] == ("1.0", said, "test")
     assert unwelcome({"made-up": found["made-up"]}) == {"made-up": said}
 
@@ -185,32 +185,32 @@ def test_how_a_licence_is_read(told, said, tmp_path, monkeypatch):
     text = f"Metadata-Version: 2.1\nName: made-up\nVersion: 1.0\n{told}\n"
     (tmp_path / "made_up-1.0.dist-info" / "METADATA").write_text(text)
     monkeypatch.syspath_prepend(tmp_path)
-    assert pages.licence("made-up") == said
+    assert licences.licence("made-up") == said
 
 
 def test_the_licences_page_lists_every_package_and_world():
-    page = pages.licences_page()
+    page = licences.page()
     pins = re.findall(r"^(\S+)==\S+$", (ROOT / "constraints.txt").read_text(encoding="utf-8"), re.M)
     assert len(pins) > 100
     for name in pins:
         assert len(re.findall(rf"^\| {re.escape(name)} \| \S+ \| [^|]+ \| [^|]+ \|$", page, re.M)) == 1, name
     for world in data.WORLDS.values():
         assert f"| {world.title} | {world.licence} | {world.source} | " in page
-    assert "| not told |" not in page and page == pages.licences_page()
+    assert "| not told |" not in page and page == licences.page()
 
 
 def test_a_package_that_is_not_installed_is_said(tmp_path, monkeypatch):
     (tmp_path / "constraints.txt").write_text("# a comment\nno-such-package==1.0\n")
-    monkeypatch.setattr(pages, "ROOT", tmp_path)
-    assert "\n| no-such-package | 1.0 | not installed here | through another |\n" in pages.licences_page()
+    monkeypatch.setattr(licences, "ROOT", tmp_path)
+    assert "\n| no-such-package | 1.0 | not installed here | through another |\n" in licences.page()
 
 
 def test_whatever_the_page_brings_of_others_has_a_row():
     need((HTML / "index.html").exists(), "there is no built page: run make book")
     own = {file.name for file in (ROOT / "book" / "_static").iterdir()}
     files = [file.relative_to(HTML / "_static").as_posix() for file in (HTML / "_static").rglob("*.*")]
-    patterns = [pattern for *_, files_of in pages.BROUGHT for pattern in files_of.split()]
+    patterns = [pattern for *_, files_of in licences.BROUGHT for pattern in files_of.split()]
     others = [file for file in files if file not in own and (HTML / "_static" / file).is_file()]
     assert len(others) > 50
     assert [file for file in others if not any(fnmatch.fnmatch(file, pattern) for pattern in patterns)] == []
-    assert set(re.findall(r"[\w-]+", " ".join(of for _, _, of, _ in pages.BROUGHT))) <= set(pages.packages())
+    assert set(re.findall(r"[\w-]+", " ".join(of for _, _, of, _ in licences.BROUGHT))) <= set(licences.packages())
