@@ -340,6 +340,7 @@ def build_book(jobs):
         prose = [cell for cell in notebook.cells if cell.cell_type == "markdown"]
         for cell, text in zip(prose, pages.link_terms([cell.source for cell in prose]), strict=True):
             cell.source = text
+        pages.mark_verdicts(notebook.cells)
         nbformat.write(notebook, SITE / "notebooks" / f"{name}.ipynb")
     told = {name: notebook.metadata["osrlib"]["cost"] for name, notebook in done.items()}
     values = {name: glued(notebook) for name, notebook in done.items()}

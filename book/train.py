@@ -3,7 +3,8 @@
     python book/train.py             everything, about two hours on two cores
     python book/train.py --resume    go on where an interrupted run stopped
 
-Each training is a unit of its own, kept in ``_build/train`` until the run is complete.
+Each training (``trainings.py``) is kept in ``_build/train`` until the run is complete. At the end the run says how far
+its figures are from those of the run before.
 """
 
 import argparse
@@ -14,7 +15,7 @@ import platform
 import shutil
 import sys
 import time
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -22,140 +23,18 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 import protocol
-import safetensors.torch
 import select_rule
-import torch
+import trainings
+from trainings import MEAN, SEEDS, SEEDS_OF, STD, trained
 
-from osrlib import UNKNOWN, _files, data, detector, losses, metrics, models, plots, scores, thresholds, training, zoo
+from osrlib import UNKNOWN, _files, data, detector, metrics, models, plots, scores, thresholds, zoo
 
 ROOT = Path(__file__).parents[1]
-UNITS = ROOT / "_build" / "train"
 STATIC = ROOT / "book" / "_static"
 TEASER = {"mnist": (0, 61), "letters": (2600,), "patches": (8,), "fashion": (0, 2, 18), "cifar10": (1,)}
 RESULTS = ROOT / "book" / "results" / "reference.json"
-SEEDS = (0, 1, 2)
-SWEEP_SEEDS = (0, 1)
-SEEDS_OF = {name: (0,) for name in (*zoo.MODELS, "max-pool")} | {
-    "mtae": SEEDS,
-    "mtae-rule": SEEDS,
-}  # the others are slow to train
 UNKNOWN_WORLDS = ("fashion", "cifar10")
 DEVELOPMENT_WORLDS = ("letters", "patches", "noise", "mnist-noise")
-MEAN, STD = 0.1307, 0.3081  # of MNIST's training pixels, as tutorials standardise them
-
-
-def reconstruction_only(output, images, labels):
-    """The loss without its classification part: the autoencoder alone."""
-    parts = losses.multitask_loss(output, images, labels)
-    return parts | {"loss": parts["mse"]}
-
-
-LOSS_WEIGHTS = {
-    "0": partial(losses.multitask_loss, weight=0.0),
-    "0.5": partial(losses.multitask_loss, weight=0.5),
-    "1": losses.multitask_loss,
-    "4": partial(losses.multitask_loss, weight=4.0),
-    "only": reconstruction_only,
-}
-
-
-SPLIT = data.SPLITS["neal"][0]
-_c2ae = zoo.MODELS["c2ae"]
-_six = partial(models.C2AE, len(SPLIT))
-C2AE_VARIANTS = {
-    "paper": replace(_c2ae, build=partial(_six, fine=False), loss=losses.c2ae_loss, smoothing=0.0),
-    "fine": replace(_c2ae, build=_six, loss=losses.c2ae_loss, smoothing=0.0),
-    "alpha": replace(_c2ae, build=_six, smoothing=0.0),
-    "smooth": replace(_c2ae, build=_six),
-}
-"""From the paper's setting on the book's decoder to the published one, a step at a time (chapter 3)."""
-
-
-def standardised_loss(output, images, labels):
-    """The report's loss on standardised pixels."""
-    return losses.multitask_loss(output, (images - MEAN) / STD, labels)
-
-
-class Standardised(models.MultiTaskAE):
-    """The other usual reading of the report: standardised pixels in, linear output (chapter 7)."""
-
-    def __init__(self):
-        super().__init__(output="linear")
-
-    def forward(self, x):
-        return super().forward((x - MEAN) / STD)
-
-
-@dataclass(frozen=True)
-class Unit:
-    """One training of the run. ``known``: the digits that it is shown, renumbered (default: all ten)."""
-
-    name: str
-    seed: int
-    spec: zoo.Spec
-    known: tuple | None = None
-
-    def digits(self, split):
-        """MNIST's digits as this unit sees them."""
-        whole = data.load("mnist", split)
-        if split == "train":
-            whole = whole[: self.spec.images]
-        return whole if self.known is None else whole.only(self.known, renumber=True)
-
-
-def units():
-    """Every training of the run, the most needed first."""
-    report, short = training.RECIPES["report"], replace(training.RECIPES["steady"], epochs=3)
-
-    def published(name):
-        for seed in SEEDS_OF[name]:
-            spec = zoo.MODELS[name]
-            if name == "mtae-cnn":  # this run's CNN, not the one published before
-                spec = replace(spec, build=lambda: models.MultiTaskAE(classifier=trained("cnn")[0]))
-            yield Unit(name, seed, spec)
-
-    for name in zoo.MODELS:
-        yield from published(name)
-    yield Unit("max-pool", 0, zoo.Spec(partial(models.BaselineCNN, "max"), losses.classification_loss, report))
-    yield Unit("standardised", 0, zoo.Spec(Standardised, standardised_loss, report))
-    for seed in SWEEP_SEEDS:
-        for weight, loss in LOSS_WEIGHTS.items():
-            yield Unit(f"weight-{weight}", seed, zoo.Spec(models.MultiTaskAE, loss, short))
-    for variant, spec in C2AE_VARIANTS.items():
-        for seed in SEEDS:
-            yield Unit(f"c2ae-{variant}", seed, spec, SPLIT)
-
-
-def train_units():
-    """Train what is not there yet."""
-    UNITS.mkdir(parents=True, exist_ok=True)
-    for unit in units():
-        name = f"{unit.name}-{unit.seed}"
-        weights, record = UNITS / f"{name}.safetensors", UNITS / f"{name}.json"
-        if record.exists():
-            print(f"{name}: reused from an interrupted run", flush=True)
-            continue
-        print(f"{name}: training", flush=True)
-        training.seed_everything(unit.seed)
-        model = unit.spec.build()
-        history = unit.spec.fit(model, unit.digits("train"), seed=unit.seed, test=unit.digits("test"), progress=False)
-        state = {key: value.contiguous() for key, value in model.state_dict().items()}
-        with _files.whole(weights) as file:
-            file.write(safetensors.torch.save(state))
-        with _files.whole(record) as file:  # last: it marks the unit as done
-            file.write(json.dumps(history).encode())
-        row = history[-1]
-        print(f"{name}: accuracy {row['test_accuracy']:.2%}, {sum(h['seconds'] for h in history):.0f} s", flush=True)
-
-
-def trained(name, seed=0):
-    """The model of a unit, with its weights, and its history."""
-    with torch.random.fork_rng(
-        devices=[]
-    ):  # as zoo.load: a model that is built on another starts from the same weights
-        model = next(unit for unit in units() if (unit.name, unit.seed) == (name, seed)).spec.build()
-    model.load_state_dict(safetensors.torch.load_file(UNITS / f"{name}-{seed}.safetensors"))
-    return model.to(memory_format=torch.channels_last).eval(), json.loads((UNITS / f"{name}-{seed}.json").read_text())
 
 
 def spread(rows, keys):
@@ -169,9 +48,9 @@ def spread(rows, keys):
 def c2ae_rows():
     """C2AE in the field's protocol, on the first of Neal's splits: each variant over the seeds."""
     test = data.load("mnist")
-    known, unknown = (test.images[np.isin(test.labels, SPLIT) == side] for side in (True, False))
+    known, unknown = (test.images[np.isin(test.labels, trainings.SPLIT) == side] for side in (True, False))
     rows = {}
-    for variant in C2AE_VARIANTS:
+    for variant in trainings.C2AE_VARIANTS:
         runs = []
         for seed in SEEDS:
             model, history = trained(f"c2ae-{variant}", seed)
@@ -187,7 +66,7 @@ def c2ae_rows():
                 | {key: metrics.auroc(*map(score, said)) for key, score in rules.items()}
             )
         rows[variant] = {"seeds": runs} | spread(runs, [key for key in runs[0] if key != "seed"])
-    return {"split": list(SPLIT), "variants": rows}
+    return {"split": list(trainings.SPLIT), "variants": rows}
 
 
 def nst_rows(sets):
@@ -332,9 +211,9 @@ def standardised_norm(output):
 def loss_weight_rows(worlds):
     """What each task does to the other: a row a weight of the reconstruction, with mean and spread over seeds."""
     rows = []
-    for weight in LOSS_WEIGHTS:
+    for weight in trainings.LOSS_WEIGHTS:
         runs = []
-        for seed in SWEEP_SEEDS:
+        for seed in trainings.SWEEP_SEEDS:
             model, history = trained(f"weight-{weight}", seed)
             values = {name: scores.norm(models.infer(model, images)) for name, images in worlds.items()}
             digits = values.pop("mnist")
@@ -342,7 +221,7 @@ def loss_weight_rows(worlds):
                 {"closed_accuracy": history[-1]["test_accuracy"], "mse": history[-1]["test_mse"]}
                 | {f"auroc_{name}": metrics.auroc(digits, value) for name, value in values.items()}
             )
-        rows.append({"weight": weight, "seeds": list(SWEEP_SEEDS)} | spread(runs, runs[0]))
+        rows.append({"weight": weight, "seeds": list(trainings.SWEEP_SEEDS)} | spread(runs, runs[0]))
     return rows
 
 
@@ -449,23 +328,40 @@ def rounded(tree):
     return float(f"{tree:.6g}") if isinstance(tree, float) else tree
 
 
+def moved(before, now, name=""):
+    """What has moved since the run before: a line for each figure that has a mean and a spread over seeds."""
+    if not isinstance(before, dict) or not isinstance(now, dict):
+        return []
+    if isinstance(before.get("std"), dict):
+        # seconds are the machine's
+        shared = [key for key, std in before["std"].items() if std and key in now["mean"] and "seconds" not in key]
+        steps = {key: (now["mean"][key] - before["mean"][key]) / before["std"][key] for key in shared}
+        return [
+            f"{name}{key}: {before['mean'][key]:.4g} ± {before['std'][key]:.2g} before, {now['mean'][key]:.4g} now: "
+            f"{step:+.1f} standard deviations"
+            for key, step in steps.items()
+        ]
+    return [line for key in before if key in now for line in moved(before[key], now[key], f"{name}{key} ")]
+
+
 def main():
-    """Train, measure, write."""
+    """Train, measure, write, and compare with what was written before."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--resume", action="store_true", help="go on where an interrupted run stopped")
     if not parser.parse_args().resume:
-        shutil.rmtree(UNITS, ignore_errors=True)
+        shutil.rmtree(trainings.FOLDER, ignore_errors=True)
     _, missing = data.load_all(UNKNOWN_WORLDS)
     if missing:
         sys.exit("The reference run needs every world of the report; see above for what is missing.")
-    train_units()
+    trainings.run()
     zoo.save({name: trained(name)[0] for name in zoo.MODELS})  # first: measuring the cost builds on the CNN's weights
-    measured = json.dumps(rounded(measure()), indent=1) + "\n"
+    before, measured = zoo.reference(), rounded(measure())
     with _files.whole(RESULTS) as file:
-        file.write(measured.encode())
+        file.write((json.dumps(measured, indent=1) + "\n").encode())
     draw_teaser()
     draw_card()
-    shutil.rmtree(UNITS)
+    shutil.rmtree(trainings.FOLDER)
+    print(*moved(before, measured), sep="\n")
     print(f"Wrote {RESULTS.relative_to(ROOT)} and {zoo.WEIGHTS.relative_to(ROOT)}")
 
 

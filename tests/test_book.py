@@ -135,6 +135,14 @@ def test_the_claims_page():
     assert all(re.search(r"\| (holds|reference run) \|$", row) for row in rows)
 
 
+def test_the_lines_of_claims_wrap_and_printed_tables_do_not():
+    cells = notebook("05-multitask-autoencoder").cells
+    build.pages.mark_verdicts(cells)
+    marked = {i for i, cell in enumerate(cells) if "verdict" in cell.metadata.get("tags", [])}
+    assert marked == {i for i, cell in enumerate(cells) if "claims.check(" in cell.source}
+    assert any("layer_table" in cell.source for i, cell in enumerate(cells) if i not in marked)
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_terms_are_linked_once(name):
     before = [cell.source for cell in notebook(name).cells if cell.cell_type == "markdown"]

@@ -353,6 +353,9 @@ class TestEveryPage:  # in a class of its own, so that these run beside the othe
             page.screenshot(path=f"{stem}-{theme}.jpg", full_page=True, type="jpeg", quality=70)
         page.set_viewport_size({"width": 375, "height": 740})
         assert page.evaluate("document.documentElement.scrollWidth") <= 375
+        verdicts = page.locator(".tag_verdict .cell_output pre")  # to be read to their end, without scrolling
+        assert all(verdicts.evaluate_all("(lines) => lines.map((line) => line.scrollWidth <= line.clientWidth)"))
+        assert verdicts.count() or not name.startswith("notebooks/")
         page.screenshot(path=f"{stem}-phone.jpg", full_page=True, type="jpeg", quality=70)
         page.set_viewport_size(WIDE)
         # axe looks at each of thousands of coloured words: one of each colour says as much

@@ -1,5 +1,6 @@
 """Training is deterministic, recipes are the report's, weights are the published ones or refused."""
 
+import copy
 import json
 import os
 import shutil
@@ -14,6 +15,10 @@ import torch
 from osrlib import claims, data, losses, models, scores, thresholds, training, zoo
 
 ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT / "book"))
+import train  # noqa: E402
+import trainings  # noqa: E402
+
 RECIPE = training.Recipe(epochs=2, batch_size=100, lr=2e-3, one_cycle=True)
 
 
@@ -279,3 +284,24 @@ def test_reference_holds_the_earlier_attempts():
     for world in ("fashion", "cifar10"):
         assert reference["gram_deviation"]["auroc"][world] >= 0.98
     assert reference["mtae-cnn"]["ood"] < reference["report_rule"]["ood"]
+
+
+def test_the_reference_run_trains_what_it_publishes():
+    every = {(unit.name, unit.seed): unit for unit in trainings.every()}
+    assert len(every) == len(list(trainings.every()))
+    published = zoo.reference()["models"]
+    assert all((name, seed) in every for name, record in published.items() for seed in record["seeds"])
+    assert len(every["mtae-rule", 0].digits("train")) == 50_000  # the others calibrate
+    six = every["c2ae-smooth", 0]
+    assert set(six.digits("test").labels) == set(range(6)) and six.known == data.SPLITS["neal"][0]
+
+
+def test_the_reference_run_says_what_has_moved():
+    before = zoo.reference()
+    now = copy.deepcopy(before)
+    now["rule"]["mean"]["total"] += 2 * before["rule"]["std"]["total"]
+    still = [line for line in train.moved(before, now) if line.endswith(" now: +0.0 standard deviations")]
+    (line,) = set(train.moved(before, now)) - set(still)
+    assert line.startswith("rule total: ") and line.endswith(" now: +2.0 standard deviations")
+    assert len(still) > 30 and not any("seconds" in one for one in still)
+    assert train.moved({"rule": before["rule"]}, {}) == []  # what the run does not have any more
