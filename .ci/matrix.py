@@ -112,10 +112,15 @@ def main(names):
         green &= row["green"]
         rows = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else {}
         rows = {key: (rows | {name: row})[key] for key in ROWS if key in rows or key == name}
-        RESULTS.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+        part = RESULTS.with_suffix(".part")
+        part.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+        os.replace(part, RESULTS)
         print(f"{name}: {'green' if row['green'] else 'RED'}, {row['passed']} passed, {row['seconds']} s", flush=True)
     return int(not green)
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except KeyboardInterrupt:
+        sys.exit("\nInterrupted. The rows that were done are written; name the others to go on.")

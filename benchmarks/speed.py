@@ -24,7 +24,7 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from osrlib import UNKNOWN, data, losses, metrics, models, plots, scores, thresholds, training, zoo
+from osrlib import UNKNOWN, _files, data, losses, metrics, models, plots, scores, thresholds, training, zoo
 from osrlib.detector import OpenSetClassifier
 
 ROOT = Path(__file__).parents[1]
@@ -151,8 +151,7 @@ def apart(task, *arguments):
         return json.loads(kept.read_text())
     command = [sys.executable, __file__, "--task", task, *map(str, arguments)]
     answer = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.splitlines()[-1]
-    PARTS.mkdir(parents=True, exist_ok=True)
-    kept.write_text(answer)
+    _files.write(kept, answer)
     return json.loads(answer)
 
 
@@ -278,7 +277,8 @@ def draw(told):
         )
     axes[1].set(xscale="log", yscale="log", xlabel="images decided", ylabel="seconds")
     axes[1].legend()
-    plt.gcf().savefig(FIGURE, dpi=160)
+    with _files.whole(FIGURE) as file:
+        plt.gcf().savefig(file, format="png", dpi=160)
 
 
 def main():
@@ -295,11 +295,14 @@ def main():
             data.load(name, split)
     start = time.perf_counter()
     told = measure(lambda what: print(f"{time.perf_counter() - start:6.0f} s  {what}", flush=True))
-    RESULTS.write_text(json.dumps(rounded(told), indent=1) + "\n", encoding="utf-8")
+    _files.write(RESULTS, json.dumps(rounded(told), indent=1) + "\n")
     draw(told)
     shutil.rmtree(PARTS)
     print(f"Wrote {RESULTS.relative_to(ROOT)} and {FIGURE.relative_to(ROOT)}")
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except KeyboardInterrupt:
+        sys.exit("\nInterrupted. What is measured is kept; make bench goes on from there.")

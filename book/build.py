@@ -190,8 +190,7 @@ def execute(name, target, told=None):
     for cell in run.cells:
         for key in ("papermill", "execution"):
             cell.metadata.pop(key, None)
-    with _files.whole(target) as file:
-        file.write(f"{nbformat.writes(run)}\n".encode())
+    _files.write(target, f"{nbformat.writes(run)}\n")
     return took
 
 

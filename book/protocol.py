@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from osrlib import data, protocol, sweep
+from osrlib import _files, data, protocol, sweep
 
 ROOT = Path(__file__).parents[1]
 RUNS = ROOT / "_build" / "protocol.jsonl"
@@ -71,10 +71,10 @@ def main():
     rows = sweep.run(protocol.row, wanted, RUNS, **where)
     if len(rows) < len(wanted):
         sys.exit("Some runs failed, see above: the published table stays as it is")
-    table(rows).round(6).to_csv(RESULTS, index=False)
+    _files.write(RESULTS, table(rows).round(6).to_csv(index=False))
     reference = json.loads(REFERENCE.read_text(encoding="utf-8"))
     reference["protocol"] = summary()
-    REFERENCE.write_text(json.dumps(reference, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    _files.write(REFERENCE, json.dumps(reference, indent=1, allow_nan=False) + "\n")
 
 
 if __name__ == "__main__":

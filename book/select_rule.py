@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from osrlib import data, losses, models, protocol, scores, sweep, thresholds, training
+from osrlib import _files, data, losses, models, protocol, scores, sweep, thresholds, training
 
 ROOT = Path(__file__).parents[1]
 RUNS = ROOT / "_build" / "selection.jsonl"
@@ -249,8 +249,8 @@ def main():
     text += "The best of each kind of network in round 1, conditions or not:\n\n"
     first = tables[0].drop(columns="round").sort_values("near", ascending=False)
     text += _text(first.groupby(["weight", "smoothing"]).head(1)) + "\n"
-    pd.concat(tables).to_csv(TABLE, index=False)
-    LOG.write_text(text, encoding="utf-8")
+    _files.write(TABLE, pd.concat(tables).to_csv(index=False))
+    _files.write(LOG, text)
     print(text)
 
 

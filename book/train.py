@@ -356,8 +356,7 @@ def main():
     trainings.run()
     zoo.save({name: trained(name)[0] for name in zoo.MODELS})  # first: measuring the cost builds on the CNN's weights
     before, measured = zoo.reference(), rounded(measure())
-    with _files.whole(RESULTS) as file:
-        file.write((json.dumps(measured, indent=1) + "\n").encode())
+    _files.write(RESULTS, json.dumps(measured, indent=1) + "\n")
     draw_teaser()
     draw_card()
     shutil.rmtree(trainings.FOLDER)

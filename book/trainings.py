@@ -118,8 +118,7 @@ def run():
         state = {key: value.contiguous() for key, value in model.state_dict().items()}
         with _files.whole(weights) as file:
             file.write(safetensors.torch.save(state))
-        with _files.whole(record) as file:  # last: it marks the unit as done
-            file.write(json.dumps(history).encode())
+        _files.write(record, json.dumps(history))  # last: it marks the unit as done
         row = history[-1]
         print(f"{name}: accuracy {row['test_accuracy']:.2%}, {sum(h['seconds'] for h in history):.0f} s", flush=True)
 

@@ -32,6 +32,12 @@ def whole(path):
         raise
 
 
+def write(path, text):
+    """Write text, as UTF-8."""
+    with whole(path) as file:
+        file.write(text.encode())
+
+
 def save_arrays(path, **arrays):
     """Write arrays as npz, packed in memory first: an open archive on a full disk would fail once more as it closes."""
     packed = io.BytesIO()

@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[1]
 @pytest.fixture
 def tree(tmp_path):
     """A copy of what the commands read and write, with a page that an earlier build has left."""
-    for part in ("osrlib", "book", "notebooks"):
+    for part in ("osrlib", "book", "notebooks", "benchmarks"):
         shutil.copytree(ROOT / part, tmp_path / part, ignore=shutil.ignore_patterns("__pycache__"))
     for file in ("_config.yml", "_toc.yml"):
         shutil.copy(ROOT / file, tmp_path)
@@ -40,8 +40,9 @@ def digests(tree):
         (["book/build.py", "book"], "chapters, ", "the same command begins again"),
         (["book/build.py", "notebooks", "06-drawing-the-line"], "chapters, ", "the same command begins again"),
         (["book/train.py"], ": training", "--resume goes on from there"),
+        (["benchmarks/speed.py"], " s  ", "make bench goes on from there"),
     ],
-    ids=["book", "notebooks", "train"],
+    ids=["book", "notebooks", "train", "bench"],
 )
 def test_ctrl_c_leaves_everything_whole(command, sign, word, tree):
     before = digests(tree)
