@@ -296,15 +296,26 @@ def without_solutions(text):
     return ANSWER.sub("", SOLUTION.sub(blank, text))
 
 
+def take_place(new, folder):
+    """Put a new folder in the place of an old one, which is deleted only then."""
+    old = folder.with_name(f"{folder.name}-before")
+    shutil.rmtree(old, ignore_errors=True)
+    if folder.exists():
+        os.replace(folder, old)
+    os.replace(new, folder)
+    shutil.rmtree(old, ignore_errors=True)
+
+
 def write_student():
     """The chapters as notebooks for students, not run, with the numbers of the committed ones in their text."""
-    folder = BUILD / "student"
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
+    new, folder = BUILD / "student-new", BUILD / "student"
+    shutil.rmtree(new, ignore_errors=True)
+    new.mkdir(parents=True)
     for name in chapters():
         notebook, done = to_notebook(name, without_solutions), nbformat.read(NOTEBOOKS / f"{name}.ipynb", as_version=4)
         fill_notebook(notebook, glued(done), done.metadata["osrlib"]["cost"], name)
-        nbformat.write(notebook, folder / f"{name}.ipynb")
+        nbformat.write(notebook, new / f"{name}.ipynb")
+    take_place(new, folder)
     print(f"Wrote {len(chapters())} notebooks without solutions to {folder}")
 
 
@@ -357,9 +368,8 @@ def build_book(jobs):
         page.write_text(re.sub("|".join(TIDY), "", page.read_text(encoding="utf-8")), encoding="utf-8")
     packed = shutil.make_archive(RENDER / ARCHIVE, "zip", html.parent, "html")
     # last, so that an interrupted build leaves the page of the one before
-    shutil.rmtree(BUILD / "html", ignore_errors=True)
-    os.replace(html, BUILD / "html")
     os.replace(packed, archive)
+    take_place(html, BUILD / "html")
     print(
         f"\nThe book is ready: {(BUILD / 'html' / 'index.html').as_uri()}\n"
         f"To take along: {archive}\n"

@@ -159,7 +159,8 @@ def matrix_lines(file=ROOT / "book" / "results" / "matrix.json"):
         "## Under other versions",
         "",
         "`make matrix` runs the README's commands in fresh clones of the last commit. Each row has another Python, or "
-        "other versions of what the book depends on: the pinned ones, the oldest allowed, or the newest.",
+        "other versions of what the book depends on: the pinned ones, the oldest allowed, or the newest. What is "
+        "installed is the row's own; the data come from the cache of the machine.",
         "",
     ]
     if not file.exists():

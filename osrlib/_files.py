@@ -19,7 +19,7 @@ def whole(path):
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     for left in path.parent.glob(f".{path.name}-*.part"):
-        with contextlib.suppress(FileNotFoundError):
+        with contextlib.suppress(OSError):  # gone meanwhile, or another user's
             if time.time() - left.stat().st_mtime > 3600:
                 left.unlink()
     part = path.with_name(f".{path.name}-{secrets.token_hex(6)}.part")

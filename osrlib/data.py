@@ -277,6 +277,8 @@ def _read(path, world, split):
             images, labels = archive["images"], archive["labels"].astype(np.int64)
         ImageSet(images, labels, path.stem, world.classes)
         _check_digest(images, labels, world, split)
+    except MemoryError as error:  # not damage either
+        raise Unavailable(f"{path} needs more memory than there is") from error
     except Exception as error:  # zip, zlib and numpy each have their own errors for damaged bytes
         aside = path.with_name(f"{path.name}.damaged")
         try:

@@ -107,7 +107,11 @@ def _grey(image):
         return image / 255
     if 0 in _validate.instance(image, "image", Image.Image).size:
         raise ValueError(f"image: expected one pixel or more, got the size {image.size}")
-    image = ImageOps.exif_transpose(image)
+    try:
+        image = ImageOps.exif_transpose(image)
+        image.load()
+    except Exception as error:  # Pillow opens lazily: a torn file shows itself only here, in many ways
+        raise ValueError(f"image: expected one that can be decoded ({error})") from error
     if image.mode.startswith(("I", "F")):  # 16 bits and more, which convert("L") would cut off at 255
         values = np.clip(np.nan_to_num(np.asarray(image, dtype=np.float64)), 0, None)
         return np.clip(

@@ -41,9 +41,10 @@ def output(compute, model, images):
         return fields
     except Exception:  # not there, cut short, or damaged, which numpy tells in many ways
         fields = compute(model, images)
-    _files.save_arrays(
-        file, fields=len(fields), **{str(i): field for i, field in enumerate(fields) if field is not None}
-    )
+    with contextlib.suppress(OSError):  # a full disk, a folder that cannot be written: the answer is right all the same
+        _files.save_arrays(
+            file, fields=len(fields), **{str(i): field for i, field in enumerate(fields) if field is not None}
+        )
     return fields
 
 

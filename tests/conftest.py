@@ -1,5 +1,7 @@
 """What several test modules share."""
 
+import os
+
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
@@ -11,6 +13,13 @@ from osrlib.models import infer
 settings.register_profile("book", derandomize=True, database=None, deadline=None, max_examples=30)
 settings.register_profile("wild", deadline=None, max_examples=1000, suppress_health_check=list(HealthCheck))
 settings.load_profile("book")
+
+
+def need(there, what):
+    """Skip a test where something is missing. CI must have it."""
+    if not there:
+        assert not os.environ.get("CI"), f"CI must run this test: {what}"
+        pytest.skip(what)
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,6 @@ import gzip
 import http.server
 import io
 import json
-import os
 import shutil
 import sys
 import threading
@@ -22,6 +21,7 @@ from PIL import Image
 
 from osrlib import data, folder, metrics, models, scores, thresholds, zoo
 from osrlib.detector import OpenSetClassifier
+from tests.conftest import need
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "book"))
@@ -32,12 +32,6 @@ PAGES = sorted(str(file.relative_to(HTML)) for part in ("book", "notebooks") for
 CHAPTER, PLAYGROUND = "notebooks/06-drawing-the-line.html", "book/playground.html"
 WIDE = {"width": 1280, "height": 900}
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
-
-
-def need(there, what):
-    if not there:
-        assert not os.environ.get("CI"), f"CI must run the browser tests: {what}"
-        pytest.skip(what)
 
 
 @pytest.fixture(scope="module")

@@ -32,6 +32,7 @@ import pytest
 from PIL import Image
 
 from osrlib import data
+from tests.conftest import need
 
 ROOT = Path(__file__).parents[1]
 FETCH = [sys.executable, "-m", "osrlib.data", "fetch"]
@@ -683,18 +684,16 @@ NAMESPACE = ["unshare", "-rm", "sh", "-ec"]
 READ_ONLY = 'mount --bind "$OSRLIB_DATA" "$OSRLIB_DATA"; mount -o remount,bind,ro "$OSRLIB_DATA"; exec "$@"'
 
 
-def need(command):
-    """Skip where this command, which does nothing, is not allowed."""
-    if not shutil.which(command[0]):
-        pytest.skip(f"{command[0]} is not installed")
+def allow(command):
+    """Skip where this command, which does nothing, is not allowed. Under CI it must be."""
+    need(shutil.which(command[0]), f"{command[0]} is not installed")
     tried = run(command)
-    if tried.returncode:
-        pytest.skip(f"{command[0]} is not allowed here: {tried.stderr.strip()[:100]}")
+    need(not tried.returncode, f"{command[0]} is not allowed here: {tried.stderr.strip()[:100]}")
 
 
 def small_disk(script, *arguments):
     """Run a shell script that may mount; what it prints."""
-    need([*NAMESPACE, 'mount -t tmpfs -o size=1m none "$OSRLIB_DATA"'])
+    allow([*NAMESPACE, 'mount -t tmpfs -o size=1m none "$OSRLIB_DATA"'])
     return run([*NAMESPACE, script, "sh", *arguments])
 
 
@@ -797,11 +796,11 @@ def test_a_read_only_cache_gives_good_data_or_says_why_not(cache, monkeypatch, c
     if how == "chmod":
         # root may write where others may not, unless it lays that right down
         prefix = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"] if os.geteuid() == 0 else []
-        need([*prefix, "true"])
+        allow([*prefix, "true"])
         cache.chmod(0o555)
     else:
         prefix = [*NAMESPACE, READ_ONLY, "sh"]
-        need([*prefix, "true"])
+        allow([*prefix, "true"])
     fetched, shown = run([*prefix, *FETCH, "noise"]), run([*prefix, *FETCH[:-1]])
     cache.chmod(0o755)
     if content == "good":

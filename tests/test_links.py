@@ -13,7 +13,8 @@ import pytest
 from bs4 import BeautifulSoup
 from PIL import Image
 
-from tests.test_browser import HTML, need
+from tests.conftest import need
+from tests.test_browser import HTML
 
 LINKS = {"href": ("a", "link", "area"), "src": ("script", "img", "iframe", "source", "video", "audio", "embed")}
 LEFTOVERS = re.compile(r"\{(?:glue:text|ref|numref|cite|cite:\w+|term|doc|eq|prf:ref)\}`|\bSystem Message\b|\?\?\?|�")

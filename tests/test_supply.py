@@ -14,31 +14,41 @@ import pytest
 import yaml
 
 from osrlib import data
-from tests.test_browser import HTML, need
+from tests.conftest import need
+from tests.test_browser import HTML
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "book"))
 import licences  # noqa: E402
 
-WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
+WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.y*ml"))
 PICKLES = {"pickle", "cPickle", "dill", "cloudpickle", "shelve", "marshal"}
-LOADERS = {"torch.load", "joblib.load", "pd.read_pickle", "pandas.read_pickle", "yaml.load", "datasets.CIFAR10",
-           "datasets.CIFAR100", "os.system", "eval", "exec"}  # fmt: skip
+LOADERS = {"torch.load", "torch.hub.load", "joblib.load", "pandas.read_pickle", "yaml.load", "os.system", "eval",
+           "exec", "torchvision.datasets.CIFAR10", "torchvision.datasets.CIFAR100", "importlib.import_module",
+}  # fmt: skip
 """Calls that run what a file says. torchvision's CIFAR10 unpickles what it has downloaded."""
 
 
 def faults(code):
     """What in a piece of code could run a stranger's: a list of words, empty where there is nothing."""
-    found = []
-    for node in ast.walk(ast.parse(code)):
+    found, tree = [], ast.parse(code)
+    meant = {"np": "numpy", "pd": "pandas", "datasets": "torchvision.datasets"}  # a name → what it was imported as
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import | ast.ImportFrom):
-            names = [node.module or ""] if isinstance(node, ast.ImportFrom) else [alias.name for alias in node.names]
-            found += [name for name in names if name.split(".")[0] in PICKLES]
-        elif isinstance(node, ast.Call):
-            call, options = ast.unparse(node.func), {option.arg: option.value for option in node.keywords}
+            module = node.module or "" if isinstance(node, ast.ImportFrom) else None
+            for alias in node.names:
+                whole = alias.name if module is None else f"{module}.{alias.name}"
+                meant[alias.asname or (alias.name if module is not None else alias.name.split(".")[0])] = (
+                    whole if module is not None or alias.asname else alias.name.split(".")[0]
+                )
+                found += [whole] if whole.split(".")[0] in PICKLES else []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call):
+            first, *rest = ast.unparse(node.func).split(".")
+            call, options = ".".join([meant.get(first, first), *rest]), {one.arg: one.value for one in node.keywords}
             if call in LOADERS:
                 found.append(call)
-            if call in ("np.load", "numpy.load") and ast.unparse(options.get("allow_pickle", node.func)) != "False":
+            if call == "numpy.load" and ast.unparse(options.get("allow_pickle", node.func)) != "False":
                 found.append(call)
             if "shell" in options:
                 found.append("shell")
@@ -68,6 +78,13 @@ def test_no_pickle_is_ever_loaded():
         "import pickle",
         "from cloudpickle import loads",
         "import torch\ntorch.load('x.pt')",
+        "import torch as t\nt.load('x.pt')",
+        "from torch import load as read\nread('x.pt')",
+        "import torch.hub\ntorch.hub.load('a', 'b')",
+        "from numpy import load\nload(file, allow_pickle=True)",
+        "from joblib import load\nload(file)",
+        "from torchvision.datasets import CIFAR10\nCIFAR10(folder)",
+        "import importlib\nimportlib.import_module('pickle')",
         "np.load(file)",
         "np.load(file, allow_pickle=True)",
         "datasets.CIFAR10(folder, download=True)",
