@@ -170,13 +170,13 @@ def training_record(name, spec, seeds):
     }
 
 
-def rule_row(outputs, score=scores.norm, level=0.5):
+def rule_row(model, outputs, score=scores.norm, level=0.5):
     """The report's rule on one model: thresholds of mean + 2·std from the training digits, then the accuracies.
 
-    outputs: dict world → Output, with "train" and "mnist" among them; score: the reading of ``norm``.
+    outputs: what it says, dict world → Output, with "train" and "mnist" among them; score: the reading of ``norm``.
     """
     pair = score, partial(scores.diff, level=level)
-    rule = detector.OpenSetClassifier(None, pair, [thresholds.MeanStd(2), thresholds.MeanStd(2)])
+    rule = detector.OpenSetClassifier(model, pair, [thresholds.MeanStd(2), thresholds.MeanStd(2)])
     rule.fit_output(outputs["train"])
     unknown = [name for name in UNKNOWN_WORLDS if name in outputs]
     decisions = {name: rule.decide_output(outputs[name]) for name in ("mnist", *unknown)}
@@ -249,21 +249,24 @@ def measure():
 
     rules = []
     for seed in SEEDS:
-        said = outputs(trained("mtae", seed)[0])
-        rules.append({"seed": seed} | rule_row(said))
+        model, _ = trained("mtae", seed)
+        said = outputs(model)
+        rules.append({"seed": seed} | rule_row(model, said))
         if seed == 0:
-            nuclear_row = rule_row(said, nuclear)
+            nuclear_row = rule_row(model, said, nuclear)
     # back to pixels in [0, 1]; a standardised pixel of 1.0 is then MEAN + STD
+    model, _ = trained("standardised")
     said = {
         name: output._replace(reconstruction=output.reconstruction * STD + MEAN)
-        for name, output in outputs(trained("standardised")[0]).items()
+        for name, output in outputs(model).items()
     }
     readings = {
         "L2": rules[0],
         "nuclear": nuclear_row,
-        "standardised": rule_row(said, standardised_norm, level=MEAN + STD),
+        "standardised": rule_row(model, said, standardised_norm, level=MEAN + STD),
     }
-    third = rule_row(outputs(trained("mtae-cnn")[0]))
+    reader, _ = trained("mtae-cnn")
+    third = rule_row(reader, outputs(reader))
     numbers = ("norm_threshold", "diff_threshold", "ood_norm_threshold", "ood_diff_threshold", "mnist", "ood", "total")
     known_and_unknown = {name: world.images for name, world in sets.items() if name != "train"} | {
         name: data.load(name).images for name in ("letters", "patches")
@@ -314,7 +317,6 @@ def draw_card():
     picture.imshow(plt.imread(STATIC / "teaser.png"))
     for ax in (title, picture):
         ax.axis("off")
-    figure.tight_layout()
     with _files.whole(STATIC / "card.png") as file:
         figure.savefig(file, format="png", dpi=100)
 
@@ -354,8 +356,9 @@ def main():
     if missing:
         sys.exit("The reference run needs every world of the report; see above for what is missing.")
     trainings.run()
-    zoo.save({name: trained(name)[0] for name in zoo.MODELS})  # first: measuring the cost builds on the CNN's weights
     before, measured = zoo.reference(), rounded(measure())
+    # nothing is published before everything is measured: weights and figures belong together
+    zoo.save({name: trained(name)[0] for name in zoo.MODELS})
     _files.write(RESULTS, json.dumps(measured, indent=1) + "\n")
     draw_teaser()
     draw_card()

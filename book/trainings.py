@@ -1,5 +1,7 @@
 """The trainings of the reference run: which there are, how they are run and kept, and what became of them."""
 
+import hashlib
+import inspect
 import json
 from dataclasses import dataclass, replace
 from functools import partial
@@ -8,7 +10,7 @@ from pathlib import Path
 import safetensors.torch
 import torch
 
-from osrlib import _files, data, losses, models, training, zoo
+from osrlib import _files, data, fused, losses, models, training, zoo
 
 FOLDER = Path(__file__).parents[1] / "_build" / "train"
 SEEDS = (0, 1, 2)
@@ -102,13 +104,24 @@ def every():
             yield Unit(f"c2ae-{variant}", seed, spec, SPLIT)
 
 
+def fingerprint():
+    """What a training depends on besides its name: the code, torch's version and the digits. Hexadecimal."""
+    sources = [
+        Path(__file__),
+        *(Path(inspect.getfile(module)) for module in (data, fused, losses, models, training, zoo)),
+    ]
+    said = [torch.__version__, data.digest("mnist", "train"), data.digest("mnist")]
+    return hashlib.sha256(b"\0".join([*map(str.encode, said), *(file.read_bytes() for file in sources)])).hexdigest()
+
+
 def run():
-    """Train what is not there yet."""
+    """Train what is not there yet, or was trained by other code."""
     FOLDER.mkdir(parents=True, exist_ok=True)
+    code = fingerprint()
     for unit in every():
         name = f"{unit.name}-{unit.seed}"
         weights, record = FOLDER / f"{name}.safetensors", FOLDER / f"{name}.json"
-        if record.exists():
+        if record.exists() and json.loads(record.read_text())["code"] == code:
             print(f"{name}: reused from an interrupted run", flush=True)
             continue
         print(f"{name}: training", flush=True)
@@ -118,7 +131,7 @@ def run():
         state = {key: value.contiguous() for key, value in model.state_dict().items()}
         with _files.whole(weights) as file:
             file.write(safetensors.torch.save(state))
-        _files.write(record, json.dumps(history))  # last: it marks the unit as done
+        _files.write(record, json.dumps({"code": code, "history": history}))  # last: it marks the unit as done
         row = history[-1]
         print(f"{name}: accuracy {row['test_accuracy']:.2%}, {sum(h['seconds'] for h in history):.0f} s", flush=True)
 
@@ -130,4 +143,5 @@ def trained(name, seed=0):
     ):  # as zoo.load: a model that is built on another starts from the same weights
         model = next(unit for unit in every() if (unit.name, unit.seed) == (name, seed)).spec.build()
     model.load_state_dict(safetensors.torch.load_file(FOLDER / f"{name}-{seed}.safetensors"))
-    return model.to(memory_format=torch.channels_last).eval(), json.loads((FOLDER / f"{name}-{seed}.json").read_text())
+    record = json.loads((FOLDER / f"{name}-{seed}.json").read_text())
+    return model.to(memory_format=torch.channels_last).eval(), record["history"]

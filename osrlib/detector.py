@@ -51,6 +51,11 @@ class OpenSetClassifier:
         for line in self.thresholds:
             for method in ("fit", "reject"):
                 _validate.function(getattr(line, method, None), f"thresholds_: {type(line).__name__}.{method}")
+            if isinstance(line, type | thresholds.TwoTail | thresholds.ClassConformal):
+                got = _validate.describe(line)
+                raise ValueError(f"thresholds_: expected such as are fitted on one array of scores, got {got}")
+        if len({id(line) for line in self.thresholds}) < len(self.thresholds):
+            raise ValueError("thresholds_: expected an object of its own for each score, got one of them twice")
         self.rule = _validate.function(rule, "rule")
         names = list(map(_name, scores)) if names is None else names
         self.names = tuple(_validate.several(names, "names", str))
@@ -103,7 +108,12 @@ class OpenSetClassifier:
         values = [score(output) for score in self.scores]
         refused = [threshold.reject(value) for threshold, value in zip(self.thresholds, values, strict=True)]
         guess = named(output)
-        labels = np.where(self.rule(*refused), UNKNOWN, guess)
+        if guess.max() >= UNKNOWN:
+            raise ValueError(f"output: expected logits of at most {UNKNOWN} classes, got class {guess.max()} named")
+        unknown = _validate.mask(self.rule(*refused), "rule(…)")
+        if len(unknown) != len(guess):
+            raise ValueError(f"rule(…): expected {len(guess)} answers, one an image, got {len(unknown)}")
+        labels = np.where(unknown, UNKNOWN, guess)
         return Decision(labels, guess, np.stack(values, 1), np.stack(refused, 1), self.names, *self._p_values(values))
 
     def _p_values(self, values):

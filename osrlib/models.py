@@ -2,6 +2,7 @@
 
 import ctypes
 import sys
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import NamedTuple
 
@@ -317,6 +318,19 @@ def to_input(images, device="cpu"):
     return torch.as_tensor(images, device=as_device(device)).unsqueeze(1).float() / 255
 
 
+@contextmanager
+def evaluating(model):
+    """A model in evaluation mode for as long as the block lasts; then each of its modules in the mode that it had."""
+    modes = [(module, module.training) for module in _validate.instance(model, "model", nn.Module).modules()]
+    model.eval()
+    try:
+        yield model
+    finally:
+        # one by one: train() of the whole would set modules that differ from it
+        for module, training in modes:
+            module.training = training
+
+
 def infer(model, images, batch_size=250):
     """Run a model over many images, in evaluation mode, on the device that its weights are on.
 
@@ -336,9 +350,7 @@ def infer(model, images, batch_size=250):
 def _infer(model, images, batch_size):
     keep_freed_memory()
     device = next(model.parameters()).device
-    training = model.training
-    model.eval()
-    try:
+    with evaluating(model):
         for i in range(0, len(images), batch_size):
             batch = _validate.instance(model(to_input(images[i : i + batch_size], device)), "model(…)", Output)
             if i == 0:  # room for all results at once: scattered between the batches, they would break up the memory
@@ -346,8 +358,6 @@ def _infer(model, images, batch_size):
             for whole, part in zip(fields, batch, strict=True):
                 if whole is not None:
                     whole[i : i + batch_size] = part.cpu().numpy()
-    finally:
-        model.train(training)
     return fields
 
 
@@ -360,20 +370,15 @@ def count_parameters(model):
 def layer_table(model):
     """The layers as the report prints them: a list of (layer, output shape, parameters), in the order they run."""
     _validate.instance(model, "model", nn.Module)
-    rows, hooks = [], []
+    rows = []
 
     def note(layer, _, output):
         own = sum(p.numel() for p in layer.parameters())
         rows.append((f"{type(layer).__name__}-{len(rows) + 1}", [-1, *output.shape[1:]], own))
 
-    for layer in model.modules():
-        if not list(layer.children()):
-            hooks.append(layer.register_forward_hook(note))
-    training = model.training
-    model.eval()
-    with torch.inference_mode():
+    with evaluating(model), torch.inference_mode(), ExitStack() as hooks:
+        for layer in model.modules():
+            if not list(layer.children()):
+                hooks.enter_context(layer.register_forward_hook(note))
         model(torch.zeros(1, 1, 28, 28, device=next(model.parameters()).device))
-    model.train(training)
-    for hook in hooks:
-        hook.remove()
     return rows

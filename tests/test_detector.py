@@ -8,7 +8,7 @@ import matplotlib
 import numpy as np
 import pytest
 
-from osrlib import UNKNOWN, claims, data, plots, scores, thresholds, zoo
+from osrlib import UNKNOWN, claims, data, models, plots, scores, thresholds, zoo
 from osrlib.detector import OpenSetClassifier
 from osrlib.models import infer
 from tests.conftest import WRONG_IMAGES, WRONG_SCORES
@@ -232,7 +232,8 @@ def test_the_price_of_the_rule_over_many_calibrations(rule):
 
 
 def test_p_values_need_conformal_lines(mtae, digits):
-    plain = OpenSetClassifier(mtae, [scores.norm, partial(scores.diff, level=0.2)], [thresholds.MeanStd()] * 2)
+    lines = [thresholds.MeanStd(), thresholds.MeanStd()]
+    plain = OpenSetClassifier(mtae, [scores.norm, partial(scores.diff, level=0.2)], lines)
     decision = plain.fit(digits.images).decide(digits.images)
     assert decision.names == ("norm", "diff") and decision.p_values is None and decision.p_value is None
 
@@ -245,3 +246,34 @@ def test_the_recommended_rule_refuses_bad_input(rule):
         OpenSetClassifier(rule.model, rule.scores, rule.thresholds).fit(few.images)
     with pytest.raises(ValueError, match="names: expected 2"):
         OpenSetClassifier(rule.model, rule.scores, rule.thresholds, names=["one"])
+
+
+def test_a_threshold_serves_one_score():
+    line = thresholds.MeanStd()
+    with pytest.raises(ValueError, match="one of them twice"):
+        OpenSetClassifier(models.MultiTaskAE(), [scores.norm, scores.msp], [line, line])
+
+
+@pytest.mark.parametrize("line", [thresholds.TwoTail(), thresholds.ClassConformal(), thresholds.MeanStd], ids=str)
+def test_thresholds_that_want_more_than_scores_are_refused_at_the_door(line):
+    with pytest.raises(ValueError, match="fitted on one array"):
+        OpenSetClassifier(models.MultiTaskAE(), [scores.norm], [line])
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [None, 1, np.zeros(3, bool), np.zeros((4, 1), bool), np.zeros(4)],
+    ids=["none", "one", "few", "matrix", "float"],
+)
+def test_a_rule_that_does_not_answer_for_each_image_is_refused(answer):
+    said = models.Output(np.eye(4, 10, dtype="f4"), np.ones((4, 3), "f4"))
+    rule = OpenSetClassifier(models.MultiTaskAE(), [scores.msp], [thresholds.MeanStd()], rule=lambda *_: answer)
+    with pytest.raises(ValueError, match="rule"):
+        rule.fit_output(said).decide_output(said)
+
+
+def test_a_class_that_would_read_as_unknown_is_refused():
+    said = models.Output(np.eye(12, dtype="f4"), np.ones((12, 3), "f4"))
+    rule = OpenSetClassifier(models.MultiTaskAE(), [scores.msp], [thresholds.MeanStd()]).fit_output(said)
+    with pytest.raises(ValueError, match="at most 10 classes, got class 11"):
+        rule.decide_output(said)

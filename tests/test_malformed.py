@@ -265,6 +265,7 @@ def core():
         "models.gram_rows": (models.gram_rows, {"features": torch.rand(2, 3, 4), "orders": (1, 2)}),
         "models.to_input": (models.to_input, {"images": images, "device": "cpu"}),
         "models.infer": (models.infer, {"model": model, "images": images, "batch_size": 2}),
+        "models.evaluating": (lambda model: models.evaluating(model).__enter__().training, {"model": model}),
         "models.count_parameters": (models.count_parameters, {"model": model}),
         "models.layer_table": (models.layer_table, {"model": model}),
         "models.as_device": (lambda name: str(models.as_device(name)), {"name": "cpu"}),

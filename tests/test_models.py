@@ -232,3 +232,22 @@ def test_losses_of_two_shapes():
 def test_gram_features_refuse_orders(orders):
     with pytest.raises(ValueError, match="orders: expected"):
         models.GramFeatures(models.BaselineCNN("max"), orders)
+
+
+@pytest.mark.parametrize(
+    "run", [models.layer_table, lambda model: models.infer(model, np.zeros((2, 28, 28), np.uint8))]
+)
+def test_a_look_at_a_model_leaves_every_part_in_its_mode(run):
+    inner = models.MultiTaskAE().eval()
+    inner.decoder.train()
+    model = models.GramFeatures(inner)  # built in training mode, around one that is not
+    before = [module.training for module in model.modules()]
+    assert len(set(before)) == 2
+    run(model)
+    assert [module.training for module in model.modules()] == before
+    model.model.encoder.register_forward_hook(lambda *_: 1 / 0)
+    model.model.encoder[0].register_forward_hook(lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        run(model)
+    assert [module.training for module in model.modules()] == before
+    assert len(model.model.encoder[0]._forward_hooks) == 1  # the table's own are gone

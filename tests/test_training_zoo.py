@@ -296,6 +296,55 @@ def test_the_reference_run_trains_what_it_publishes():
     assert set(six.digits("test").labels) == set(range(6)) and six.known == data.SPLITS["neal"][0]
 
 
+def test_the_reference_run_reaches_its_end(monkeypatch, tmp_path):
+    """All of it, on a few images and for one epoch: hours of training must not end in an error."""
+    whole, sample, every = data.load, data.ImageSet.sample, list(trainings.every())
+    few = {("mnist", "train"): 2200, ("mnist", "test"): 500, ("letters", "test"): 500}
+
+    def load(name, split="test"):
+        return sample(whole(name, split), few.get((name, split), 200))
+
+    def brief(unit):
+        if unit.name == "cnn":  # the Gram deviation wants one that names every class
+            return replace(unit, spec=replace(unit.spec, images=2200))
+        first = unit.spec.first and replace(unit.spec.first, epochs=1)
+        return replace(
+            unit, spec=replace(unit.spec, recipe=replace(unit.spec.recipe, epochs=1), first=first, images=300)
+        )
+
+    monkeypatch.setattr(data, "load", load)
+    monkeypatch.setattr(
+        data.ImageSet, "sample", lambda images, size, seed=0: sample(images, min(size, len(images)), seed)
+    )
+    monkeypatch.setattr(trainings, "every", lambda: map(brief, every))
+    monkeypatch.setattr(trainings, "FOLDER", tmp_path / "train")
+    monkeypatch.setattr(train, "TEASER", dict.fromkeys(train.TEASER, (0, 1)))
+    monkeypatch.setattr(train, "ROOT", tmp_path)
+    monkeypatch.setattr(train, "RESULTS", tmp_path / "reference.json")
+    monkeypatch.setattr(train, "STATIC", tmp_path)
+    monkeypatch.setattr(sys, "argv", ["train.py"])
+    # digits to calibrate on have to be left
+    monkeypatch.setitem(zoo.MODELS, "mtae-rule", replace(zoo.MODELS["mtae-rule"], images=1000))
+    monkeypatch.setattr(
+        zoo, "cost", lambda name: zoo.Cost(1, 1.0, 1.0, 1)
+    )  # each in a process of its own: tested above
+    shutil.copytree(zoo.WEIGHTS, tmp_path / "weights")
+    monkeypatch.setattr(zoo, "WEIGHTS", tmp_path / "weights")
+    published = zoo.reference()
+    train.main()
+    measured = json.loads((tmp_path / "reference.json").read_text())
+
+    def names(tree):  # a recipe may have options that it had not when the figures were published
+        return {key: names(value) for key, value in tree.items() if key != "recipe"} if isinstance(tree, dict) else None
+
+    assert names(measured) == names(published)
+    assert measured["rule"] != published["rule"]
+    assert {"teaser.png", "card.png"} <= {file.name for file in tmp_path.iterdir()}
+    for name in zoo.MODELS:  # what is published is what was trained, under its checksum
+        assert zoo.load(name)
+    assert not (tmp_path / "train").exists()
+
+
 def test_the_reference_run_says_what_has_moved():
     before = zoo.reference()
     now = copy.deepcopy(before)
