@@ -10,7 +10,7 @@ import scipy
 import torch
 
 from osrlib import _validate, losses
-from osrlib.models import Output, evaluating, named, part
+from osrlib.models import Output, named, part
 
 
 def norm(output, relative=False):
@@ -94,10 +94,14 @@ def content(output, model, batch_size=250):
     code, drawings = part(output, "code"), part(output, "reconstruction")
     batch_size = _validate.whole(batch_size, "batch_size", 1)
     _validate.instance(getattr(model, "encoder", None), "model.encoder", torch.nn.Module)
-    device, again = next(model.parameters()).device, []
-    with evaluating(model), torch.inference_mode():
-        for drawn in torch.from_numpy(drawings).split(batch_size):
-            again.append(model.encoder(drawn.unsqueeze(1).to(device)).cpu())
+    device, training, again = next(model.parameters()).device, model.training, []
+    model.eval()
+    try:
+        with torch.inference_mode():
+            for drawn in torch.from_numpy(drawings).split(batch_size):
+                again.append(model.encoder(drawn.unsqueeze(1).to(device)).cpu())
+    finally:
+        model.train(training)
     return losses.content_loss(torch.from_numpy(code), torch.cat(again)).numpy()
 
 
