@@ -106,10 +106,8 @@ def every():
 
 def fingerprint():
     """What a training depends on besides its name: the code, torch's version and the digits. Hexadecimal."""
-    sources = [
-        Path(__file__),
-        *(Path(inspect.getfile(module)) for module in (data, fused, losses, models, training, zoo)),
-    ]
+    modules = (data, fused, losses, models, training, zoo)
+    sources = [Path(__file__), *(Path(inspect.getfile(module)) for module in modules)]
     said = [torch.__version__, data.digest("mnist", "train"), data.digest("mnist")]
     return hashlib.sha256(b"\0".join([*map(str.encode, said), *(file.read_bytes() for file in sources)])).hexdigest()
 
