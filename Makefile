@@ -49,7 +49,7 @@ matrix:
 
 mutation: data
 	$(PY) -m pip install --quiet --constraint $(CONSTRAINTS) --editable ".[mutation]"
-	OMP_NUM_THREADS=1 OSRLIB_OFFLINE=1 $(PY) .ci/mutation.py
+	OMP_NUM_THREADS=1 OSRLIB_OFFLINE=1 $(PY) .ci/mutation.py $(MODULES)
 
 serve: _build/html/index.html
 	@echo "The book is at http://localhost:8000 (Ctrl-C ends it)"

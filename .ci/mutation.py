@@ -1,42 +1,79 @@
 """Would the tests notice? Changes the code of the core in one place at a time, and runs the tests that reach it.
 
-    python .ci/mutation.py          an hour or so on two cores; results are kept in mutants/ and gone on with
+    python .ci/mutation.py                     every module of the core, an hour or so on two cores
+    python .ci/mutation.py detector losses     these modules
 
 mutmut makes the mutants, as ``[tool.mutmut]`` in pyproject.toml says, and knows which tests reach which function. This
-prints the share that was killed, by module, and the survivors. It fails where a module has less than 85 %.
-``mutmut show NAME`` prints what was changed.
+prints the share that was killed, by module, and the survivors, and writes both to ``book/results/mutation.json``, which
+the status page prints. It fails where a module has less than 85 %. ``mutmut show NAME`` prints what was changed; an
+interrupted run is gone on with.
 """
 
 import collections
+import datetime
+import json
+import os
 import re
 import subprocess
 import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
+RESULTS = ROOT / "book" / "results" / "mutation.json"
 WANTED = 0.85
 KILLED = ("killed", "timeout", "segfault", "caught by type check")
 """A mutant that ends in an endless loop or takes the interpreter down has been noticed too."""
 
 
-def main():
-    """Run mutmut and print its score. Returns the exit code."""
+def core():
+    """The modules that are mutated, by name."""
+    settings = (ROOT / "pyproject.toml").read_text(encoding="utf-8")  # Python 3.10 has no tomllib
+    (files,) = re.findall(r"^only_mutate = \[(.*?)\]$", settings, re.MULTILINE | re.DOTALL)
+    return re.findall(r"osrlib/(\w+)\.py", files)
+
+
+def main(modules):
+    """Run mutmut, print its score and write it. Returns the exit code."""
+    if unknown := set(modules) - set(core()):
+        print(f"modules: {', '.join(core())}. Not one of them: {', '.join(unknown)}", file=sys.stderr)
+        return 2
+    modules = modules or core()
+    command = ["git", "-C", ROOT, "describe", "--always", "--dirty=, changed since", "--abbrev=12", "--exclude=*"]
+    commit = subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
     mutmut = [sys.executable, "-m", "mutmut"]
-    ran = subprocess.run([*mutmut, "run"], cwd=ROOT).returncode
+    ran = subprocess.run([*mutmut, "run", *(f"osrlib.{module}.*" for module in modules)], cwd=ROOT).returncode
     told = subprocess.run([*mutmut, "results", "--all", "true"], cwd=ROOT, capture_output=True, text=True, check=True)
-    found = re.findall(r"^\s*(osrlib\.(\w+)\.\S+): (.+)$", told.stdout, re.MULTILINE)
-    modules = collections.defaultdict(collections.Counter)
-    for name, module, verdict in found:
-        modules[module][verdict] += 1
-        if verdict not in KILLED:
-            print(f"{verdict}: {name}")
-    short = not modules or ran != 0
-    for module, verdicts in sorted(modules.items()):
+    found = collections.defaultdict(dict)
+    for name, module, verdict in re.findall(r"^\s*(osrlib\.(\w+)\.\S+): (.+)$", told.stdout, re.MULTILINE):
+        found[module][name] = verdict
+    rows = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else {}
+    short = ran != 0
+    for module in modules:
+        verdicts = collections.Counter(found[module].values())
         killed, count = sum(verdicts[verdict] for verdict in KILLED), verdicts.total()
+        if not count or verdicts["not checked"]:
+            print(f"{module:12} not done: {dict(verdicts)}", file=sys.stderr)
+            short = True
+            continue
         short |= killed < WANTED * count
         print(f"{module:12} {killed:4} of {count:4} killed, {killed / count:.1%}  ({dict(verdicts)})")
+        survivors = sorted(name for name, verdict in found[module].items() if verdict not in KILLED)
+        print(*survivors, sep="\n")
+        rows[module] = {
+            "killed": killed,
+            "mutants": count,
+            "survivors": survivors,
+            "commit": commit,
+            "date": f"{datetime.datetime.now(datetime.timezone.utc):%Y-%m-%d}",
+        }
+    part = RESULTS.with_suffix(".part")
+    part.write_text(json.dumps(dict(sorted(rows.items())), indent=1) + "\n", encoding="utf-8")
+    os.replace(part, RESULTS)
     return int(short)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except KeyboardInterrupt:
+        sys.exit("\nInterrupted. What was tried is kept in mutants/; the same command goes on.")

@@ -150,7 +150,7 @@ def status_page(took, told, jobs, built):
     for name, (there, why) in ready.items():
         world = data.WORLDS[name]
         lines.append(f"| {world.title} | {'there' if there else f'missing: {why}'} | {world.licence} |")
-    return "\n".join([*lines, "", *matrix_lines(), ""])
+    return "\n".join([*lines, "", *matrix_lines(), "", *mutation_lines(), ""])
 
 
 def matrix_lines(file=ROOT / "book" / "results" / "matrix.json"):
@@ -179,4 +179,27 @@ def matrix_lines(file=ROOT / "book" / "results" / "matrix.json"):
             f"| {name} | {row['python']} | {row['versions']}: {versions} | `{'`, `'.join(row['commands'])}` "
             f"| {'green' if row['green'] else '**red**'}: {told} | {row['date']}, {row['commit']} |"
         )
+    return lines
+
+
+def mutation_lines(file=ROOT / "book" / "results" / "mutation.json"):
+    """What the last runs of ``make mutation`` gave, as lines of markdown. file: what they were written to."""
+    lines = [
+        "## Would the tests notice?",
+        "",
+        "`make mutation` changes the library's code in one place at a time, a `<` into a `<=` or a 1 into a 2, and "
+        "runs the tests that reach this place. A mutant is killed where one of them fails.",
+        "",
+    ]
+    if not file.exists():
+        return [*lines, "No mutants have been made."]
+    lines += [
+        "`book/results/mutation.json` names the survivors.",
+        "",
+        "| module | mutants | killed | date, commit |",
+        "|---|---|---|---|",
+    ]
+    for module, row in json.loads(file.read_text(encoding="utf-8")).items():
+        share = row["killed"] / row["mutants"]
+        lines.append(f"| `{module}` | {row['mutants']} | {share:.1%} | {row['date']}, {row['commit']} |")
     return lines

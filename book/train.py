@@ -23,6 +23,7 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 import protocol
+import scipy
 import select_rule
 import trainings
 from trainings import MEAN, SEEDS, SEEDS_OF, STD, trained
@@ -330,20 +331,40 @@ def rounded(tree):
     return float(f"{tree:.6g}") if isinstance(tree, float) else tree
 
 
-def moved(before, now, name=""):
-    """What has moved since the run before: a line for each figure that has a mean and a spread over seeds."""
-    if not isinstance(before, dict) or not isinstance(now, dict):
-        return []
-    if isinstance(before.get("std"), dict):
-        # seconds are the machine's
-        shared = [key for key, std in before["std"].items() if std and key in now["mean"] and "seconds" not in key]
-        steps = {key: (now["mean"][key] - before["mean"][key]) / before["std"][key] for key in shared}
-        return [
-            f"{name}{key}: {before['mean'][key]:.4g} ± {before['std'][key]:.2g} before, {now['mean'][key]:.4g} now: "
-            f"{step:+.1f} standard deviations"
-            for key, step in steps.items()
-        ]
-    return [line for key in before if key in now for line in moved(before[key], now[key], f"{name}{key} ")]
+def figures(tree, name=""):
+    """Every figure over seeds: dict name → (mean, standard deviation, number of seeds). Seconds are the machine's."""
+    found = {}
+    if isinstance(tree, list):
+        tree = dict(enumerate(tree))
+    if isinstance(tree, dict):
+        seeds, mean, std = (tree.get(key) for key in ("seeds", "mean", "std"))
+        if isinstance(std, dict):
+            kept = [key for key in std if "seconds" not in key]
+            found = {f"{name}{key}": (mean[key], std[key], len(seeds)) for key in kept}
+        if tree.get("closed_accuracy_std"):
+            mean, std = tree["closed_accuracy_mean"], tree["closed_accuracy_std"]
+            found[f"{name}closed_accuracy"] = mean, std, len(seeds)
+        for key, part in tree.items():
+            found |= figures(part, f"{name}{key} ")
+    return found
+
+
+def moved(before, now):
+    """What has moved since the run before: a line for each figure over seeds, and one on all of them.
+
+    The mean of n new seeds is expected in the 95 % prediction interval of the n before it, mean ± t·std·√(2/n).
+    """
+    now, lines, within = figures(now), [], 0
+    before = {name: figure for name, figure in figures(before).items() if name in now}
+    for name, (mean, std, n) in before.items():
+        step = now[name][0] - mean
+        inside = abs(step) <= scipy.stats.t.ppf(0.975, n - 1) * std * np.sqrt(2 / n) + 1e-12
+        within += inside
+        lines.append(
+            f"{name}: {mean:.4g} ± {std:.2g} before, {now[name][0]:.4g} now: {step / (std or 1):+.1f} standard "
+            f"deviations{'' if inside else ', OUTSIDE'}"
+        )
+    return [*lines, f"{within} of {len(before)} figures within the 95 % prediction interval of the run before"]
 
 
 def main():

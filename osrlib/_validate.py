@@ -9,11 +9,17 @@ import numpy as np
 def describe(value):
     """What came, in a few words."""
     if hasattr(value, "dtype") and hasattr(value, "shape"):  # arrays and tensors
-        return f"{value.dtype} of shape {list(value.shape)}"
+        mask = " with a mask" if isinstance(value, np.ma.MaskedArray) else ""
+        return f"{value.dtype} of shape {list(value.shape)}{mask}"
     try:
         return f"{type(value).__name__} {value!r:.60}"
     except Exception:  # an integer of thousands of digits, an object without a working repr
         return type(value).__name__
+
+
+def plain(value):
+    """Whether this is an array of all its numbers: numpy's own functions forget what a masked array hides."""
+    return isinstance(value, np.ndarray) and not isinstance(value, np.ma.MaskedArray)
 
 
 def _article(noun):
@@ -22,7 +28,7 @@ def _article(noun):
 
 def images(value, name="images"):
     """uint8 array [N, 28, 28], N ≥ 1."""
-    if not (isinstance(value, np.ndarray) and value.dtype == np.uint8 and value.ndim == 3):
+    if not (plain(value) and value.dtype == np.uint8 and value.ndim == 3):
         raise ValueError(f"{name}: expected a uint8 array of shape [N, 28, 28], got {describe(value)}")
     if value.shape[1:] != (28, 28) or len(value) == 0:
         raise ValueError(f"{name}: expected shape [N, 28, 28] with N ≥ 1, got {list(value.shape)}")
@@ -69,7 +75,10 @@ def mask(value, name="mask"):
 
 
 def tensor(value, name, shape):
-    """A tensor of finite floating-point numbers of this shape. None: any size ≥ 1, … at the end: one axis or more."""
+    """A tensor of finite floating-point numbers of this shape. None: any size ≥ 1, … at the end: one axis or more.
+
+    The numbers must leave room, in their own type, for a thousand of their fourth powers: a style loss takes them.
+    """
     import torch  # not at the head: the worlds do without it
 
     sizes = [size for size in shape if size is not ...]
@@ -83,8 +92,10 @@ def tensor(value, name, shape):
     if not fits:
         wanted = ", ".join("…" if size is ... else "any" if size is None else str(size) for size in shape)
         raise ValueError(f"{name}: expected a tensor of floating-point numbers [{wanted}], got {describe(value)}")
-    if not torch.isfinite(value).all():
-        raise ValueError(f"{name}: expected finite numbers, got NaN or infinite ones")
+    low, high = torch.aminmax(value.detach())
+    largest = (torch.finfo(value.dtype).max / 1000) ** 0.25
+    if not (low >= -largest and high <= largest):  # NaN too
+        raise ValueError(f"{name}: expected finite numbers up to ±{largest:.2g}, got {low:g} to {high:g}")
     return value
 
 
@@ -128,6 +139,13 @@ def choice(value, name, options):
     return value
 
 
+def flag(value, name):
+    """True or False, and not merely something that counts as one of them."""
+    if not isinstance(value, bool | np.bool_):
+        raise ValueError(f"{name}: expected True or False, got {describe(value)}")
+    return bool(value)
+
+
 def instance(value, name, kind):
     """An object of a class."""
     if not isinstance(value, kind):
@@ -162,6 +180,9 @@ def several(value, name, kind=object):
 
 def _array(value, name):
     try:
-        return np.asarray(value)
-    except Exception as error:
-        raise ValueError(f"{name}: expected an array, got {describe(value)}") from error
+        if not isinstance(value, np.ma.MaskedArray):
+            return np.asarray(value)
+        error = None
+    except Exception as refused:
+        error = refused
+    raise ValueError(f"{name}: expected an array, without a mask, got {describe(value)}") from error

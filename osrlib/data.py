@@ -87,7 +87,7 @@ class ImageSet:
         """The images whose label is one of ``labels``; renumber: label them 0, 1, … in the order of ``labels``."""
         labels = _validate.labels(labels, high=len(self.classes) - 1)
         part = self[np.isin(self.labels, labels)]
-        if not renumber:
+        if not _validate.flag(renumber, "renumber"):
             return part
         if len(np.unique(labels)) < len(labels):
             raise ValueError(f"labels: expected each once, got {labels.tolist()}")
@@ -274,9 +274,8 @@ def _read(path, world, split):
         raise Unavailable(f"{path} cannot be read ({error})") from error
     try:
         with np.load(io.BytesIO(content), allow_pickle=False) as archive:
-            images, labels = archive["images"], archive["labels"].astype(np.int64)
-        ImageSet(images, labels, path.stem, world.classes)
-        _check_digest(images, labels, world, split)
+            kept = ImageSet(archive["images"], archive["labels"], path.stem, world.classes)
+        _check_digest(kept.images, kept.labels, world, split)
     except MemoryError as error:  # not damage either
         raise Unavailable(f"{path} needs more memory than there is") from error
     except Exception as error:  # zip, zlib and numpy each have their own errors for damaged bytes
@@ -289,7 +288,7 @@ def _read(path, world, split):
             raise Unavailable(f"{path} is damaged ({error}), and cannot be set aside ({why})") from why
         warnings.warn(f"{path.name} in the cache is damaged, and now {aside.name} ({error})", stacklevel=3)
         return None
-    return images, labels
+    return kept.images, kept.labels
 
 
 def _check_digest(images, labels, world, split):

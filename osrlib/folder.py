@@ -102,8 +102,8 @@ def to_mnist(image):
 def _grey(image):
     """float [height, width] in [0, 1]."""
     if isinstance(image, np.ndarray):
-        if image.ndim != 2 or image.size == 0 or image.dtype != np.uint8:
-            raise ValueError(f"image: expected uint8 [height, width], got {image.dtype} {list(image.shape)}")
+        if not _validate.plain(image) or image.ndim != 2 or image.size == 0 or image.dtype != np.uint8:
+            raise ValueError(f"image: expected uint8 [height, width], got {_validate.describe(image)}")
         return image / 255
     if 0 in _validate.instance(image, "image", Image.Image).size:
         raise ValueError(f"image: expected one pixel or more, got the size {image.size}")

@@ -47,7 +47,7 @@ def part(output, name, width=None):
     else:
         sizes = (None if width is None else _validate.whole(width, "width", 1),)
     if (
-        not (isinstance(value, np.ndarray) and value.dtype.kind in "fiu" and value.size)
+        not (_validate.plain(value) and value.dtype.kind in "fiu" and value.size)
         or (name == "images" and value.dtype != np.uint8)
         or (name == "reconstruction" and value.dtype.kind != "f")
         or value.ndim != 1 + len(sizes)
@@ -55,10 +55,12 @@ def part(output, name, width=None):
     ):
         shape = ", ".join("D" if size is None else str(size) for size in sizes)
         raise ValueError(f"output: expected {name} [N, {shape}], N ≥ 1, as an array; got {_validate.describe(value)}")
+    if name != "images":  # half precision and integers have no room for sums and squares
+        value = value.astype(np.result_type(value, np.float32), copy=False)
     if not (np.abs(value) <= LARGEST).all():  # NaN too
         raise ValueError(f"output: expected finite {name} up to {LARGEST:g}, got others")
     for field, other in output._asdict().items():
-        if other is not None and tuple(getattr(other, "shape", ()))[:1] != value.shape[:1]:
+        if other is not None and not (_validate.plain(other) and other.shape[:1] == value.shape[:1]):
             got = _validate.describe(other)
             raise ValueError(f"output: expected {len(value)} rows in {field} as in {name}, got {got}")
     return value
@@ -134,6 +136,7 @@ class Decoder(nn.Sequential):
             nn.ConvTranspose2d(32, 16, 3, padding=1), nn.BatchNorm2d(16), nn.ReLU(), nn.Upsample(scale_factor=2),
             nn.ConvTranspose2d(16, 1, 3, padding=1), OUTPUTS[_validate.choice(output, "output", OUTPUTS)](),
         ]  # fmt: skip
+        fine = _validate.flag(fine, "fine")
         layers.insert(7 if fine else 9, nn.Upsample(scale_factor=2))
         super().__init__(*layers)
         self.fine = fine

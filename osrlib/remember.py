@@ -18,6 +18,8 @@ import torch
 from osrlib import _files, _validate
 
 FOLDER = "OSRLIB_REMEMBER"
+SOURCES = ("models.py", "fused.py")
+"""Where the code of osrlib's networks stands."""
 MANY = 2500
 """Fewer images are not worth a file; and what is timed in the book is timed on fewer."""
 
@@ -58,16 +60,18 @@ def forget(days=1):
 
 
 def _ours(model):
-    """Whether all code of a network is osrlib's or PyTorch's: a notebook's own classes have no lasting name."""
-    parts = list(model.modules())
-    code = all(type(part).__module__.split(".")[0] in ("osrlib", "torch") for part in parts)
+    """Whether all code of a network is in the key: a notebook's own classes have no lasting name."""
+    parts, known = list(model.modules()), [f"osrlib.{Path(source).stem}" for source in SOURCES]
+    code = all(type(part).__module__ in known or type(part).__module__.startswith("torch.") for part in parts)
     return code and not any(part._forward_hooks or part._forward_pre_hooks or "forward" in vars(part) for part in parts)
 
 
 def _key(compute, model, images):
     attributes = [
         sorted(
-            (name, repr(value)) for name, value in vars(part).items() if not name.startswith("_") and name != "training"
+            (name, _told(value))
+            for name, value in vars(part).items()
+            if not name.startswith("_") and name != "training"
         )
         for part in model.modules()
     ]
@@ -76,7 +80,15 @@ def _key(compute, model, images):
     for name, value in model.state_dict().items():
         digest.update(f"{name} {value.device}".encode())
         digest.update(value.detach().cpu().contiguous().numpy().tobytes())
-    for source in ("models.py", "fused.py"):
+    for source in SOURCES:
         digest.update((Path(__file__).parent / source).read_bytes())
     digest.update(np.ascontiguousarray(images).tobytes())
     return digest.hexdigest()
+
+
+def _told(value):
+    """A text that differs where the value does: that of a long array leaves out its middle."""
+    if isinstance(value, np.ndarray | torch.Tensor):
+        value = np.asarray(value)
+        return f"{value.dtype}{value.shape}{hashlib.sha256(value.tobytes()).hexdigest()}"
+    return repr(value)

@@ -10,7 +10,7 @@ import scipy
 import torch
 
 from osrlib import _validate, losses
-from osrlib.models import Output, named, part
+from osrlib.models import Output, evaluating, named, part
 
 
 def norm(output, relative=False):
@@ -20,7 +20,7 @@ def norm(output, relative=False):
     ‖x‖₂ (and by one grey level at the least, for an empty image), so that a thin stroke counts as much as a thick one.
     """
     error = np.linalg.norm(_residual(output), axis=1)
-    if relative:
+    if _validate.flag(relative, "relative"):
         length = np.linalg.norm(_pixels(output), axis=1)
         error = error / np.maximum(length, 1 / 255)
     return error.astype(np.float32)
@@ -69,7 +69,7 @@ def class_error(output, relative=False):
     """
     errors = part(output, "errors")
     smallest = errors.min(1)
-    if relative:
+    if _validate.flag(relative, "relative"):
         if errors.shape[1] < 2:
             raise ValueError("output: expected errors under at least 2 conditions for the relative error, got 1")
         others = (errors.sum(1) - smallest) / (errors.shape[1] - 1)
@@ -94,14 +94,10 @@ def content(output, model, batch_size=250):
     code, drawings = part(output, "code"), part(output, "reconstruction")
     batch_size = _validate.whole(batch_size, "batch_size", 1)
     _validate.instance(getattr(model, "encoder", None), "model.encoder", torch.nn.Module)
-    device, training, again = next(model.parameters()).device, model.training, []
-    model.eval()
-    try:
-        with torch.inference_mode():
-            for drawn in torch.from_numpy(drawings).split(batch_size):
-                again.append(model.encoder(drawn.unsqueeze(1).to(device)).cpu())
-    finally:
-        model.train(training)
+    device, again = next(model.parameters()).device, []
+    with evaluating(model), torch.inference_mode():
+        for drawn in torch.from_numpy(drawings).split(batch_size):
+            again.append(model.encoder(drawn.unsqueeze(1).to(device)).cpu())
     return losses.content_loss(torch.from_numpy(code), torch.cat(again)).numpy()
 
 
@@ -148,7 +144,7 @@ def gram_deviation(known, layer, held_out=0.1, seed=0):
     def score(output):
         part(output, "logits", len(counts))
         values = deviations(part(output, "code", len(layer)), named(output))
-        return (values / expected).sum(1).astype(np.float32)
+        return _float32((values / expected).sum(1))
 
     return score
 
@@ -173,7 +169,7 @@ def mahalanobis(known, labels):
 
     def score(output):
         whitened = part(output, "code", len(whiten)) @ whiten
-        return scipy.spatial.distance.cdist(whitened, centres, "sqeuclidean").min(1).astype(np.float32)
+        return _float32(scipy.spatial.distance.cdist(whitened, centres, "sqeuclidean").min(1))
 
     return score
 
@@ -284,7 +280,7 @@ def vim(known, weight, bias, dimension=64):
 
     def score(output):
         residual = np.linalg.norm((part(output, "code", len(origin)) - origin) @ rest, axis=1)
-        return (scale * residual + energy(output)).astype(np.float32)
+        return _float32(scale * residual + energy(output))
 
     return score
 
@@ -293,6 +289,11 @@ def binarised(output, level=0.5):
     """Image and reconstruction as the score ``diff`` compares them: two bool arrays [N, 28, 28]. level: in (0, 1)."""
     level = _validate.number(level, "level", 0, 1, open_low=True, open_high=True)
     return part(output, "images") > level * 255, part(output, "reconstruction") > level
+
+
+def _float32(values):
+    """As float32. What lies beyond its range lies at its end: further off than any line, and still a number."""
+    return np.clip(values, np.finfo(np.float32).min, np.finfo(np.float32).max).astype(np.float32)
 
 
 def _pixels(output):

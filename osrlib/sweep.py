@@ -44,6 +44,9 @@ def run(function, configurations, file, *, backend="loky", scheduler=None, jobs=
     if len(set(keys)) < len(keys):
         raise ValueError("configurations: expected each once")
     file = _validate.path(file, "file")
+    if file.exists() and not file.is_file():
+        raise ValueError(f"file: expected a file, or a name for one, got the folder {file}")
+    progress = _validate.flag(progress, "progress")
     done = _read(file)
     waiting = [configuration for configuration, key in zip(configurations, keys, strict=True) if key not in done]
     failed = 0
@@ -89,7 +92,7 @@ def add_options(parser):
 
 def _attempt(function, configuration):
     try:
-        row = function(configuration)
+        row = function(json.loads(json.dumps(configuration)))  # a copy: what is changed in it would not be found again
         if not isinstance(row, dict):
             raise ValueError(f"row: expected a dict, got {type(row).__name__}")
         row = json.loads(json.dumps(row, allow_nan=False))  # as a resumed sweep would read it
@@ -114,8 +117,10 @@ def _read(file):
     content = file.read_bytes()
     whole = content[: content.rfind(b"\n") + 1]
     try:
-        read = map(json.loads, whole.splitlines())
-        done = {_key(configuration): _validate.instance(row, "row", dict) for configuration, row in read}
+        done = {}
+        for configuration, row in map(json.loads, whole.splitlines()):
+            done[_key(configuration)] = _validate.instance(row, "row", dict)
+            json.dumps(row, allow_nan=False)  # a sweep has written no NaN
     except (TypeError, ValueError) as error:
         raise ValueError(f"{file}: expected the rows of a sweep, got something else ({error})") from error
     if len(whole) < len(content) and content[len(whole) :].startswith(b"["):

@@ -82,7 +82,10 @@ class TailModel:
         if different < 20:
             raise ValueError(f"scores: expected at least 20 different ones in the tail to fit, got {different}")
         self.mass = len(excess) / len(self._sorted)
-        self.shape, _, self.scale = scipy.stats.genpareto.fit(excess, floc=0)
+        # the search for the fit starts at a scale of 1: their median is a unit that suits it, whatever the score's own
+        unit = np.median(excess)
+        self.shape, _, scale = scipy.stats.genpareto.fit(excess / unit, floc=0)
+        self.scale = scale * unit
 
     def beyond(self, line):
         """The probability of a score larger than the line; lines [M] or a number."""
@@ -161,16 +164,16 @@ class TwoTail(_Threshold):
 class Conformal(_Threshold):
     """Split-conformal threshold: a new known image is refused with probability at most alpha (Vovk et al. 2005).
 
-    The line is the ⌈(n + 1)(1 − alpha)⌉-th smallest of the n scores. The promise holds on average over draws of the
-    calibration images, if those and the new image are exchangeable: calibrate on images that the model was not trained
-    on. alpha: in (0, 1), and at least 1 / (n + 1): fewer images cannot carry the promise.
+    The line is the ⌈(n + 1)(1 − alpha)⌉-th smallest of the n scores, the first at the least. The promise holds on
+    average over draws of the calibration images, if those and the new image are exchangeable: calibrate on images that
+    the model was not trained on. alpha: in (0, 1), and at least 1 / (n + 1): fewer images cannot carry the promise.
     """
 
     def __init__(self, alpha=0.05):
         self.alpha = _validate.number(alpha, "alpha", 0, 1, open_low=True, open_high=True)
 
     def _line(self, scores):
-        rank = int(np.ceil((len(scores) + 1) * (1 - self.alpha) - 1e-9))
+        rank = max(1, int(np.ceil((len(scores) + 1) * (1 - self.alpha) - 1e-9)))
         if rank > len(scores):
             raise ValueError(
                 f"scores: expected at least {np.ceil(1 / self.alpha) - 1:.0f} for this alpha, got {len(scores)}"

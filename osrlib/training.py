@@ -33,6 +33,8 @@ class Recipe:
             _validate.whole(getattr(self, name), name, 1)
         _validate.number(self.lr, "lr", 0, open_low=True)
         _validate.number(self.weight_decay, "weight_decay", 0)
+        for name in ("one_cycle", "bfloat16"):
+            _validate.flag(getattr(self, name), name)
 
 
 RECIPES = {
@@ -89,6 +91,7 @@ def fit(model, loss, data, recipe, *, seed=0, test=None, progress=True, device=N
     _validate.function(loss, "loss")
     if on_epoch is not None:
         _validate.function(on_epoch, "on_epoch")
+    progress = _validate.flag(progress, "progress")
     keep_freed_memory()
     own = next(_validate.instance(model, "model", torch.nn.Module).parameters()).device
     device = own if device is None else as_device(device)

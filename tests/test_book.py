@@ -197,6 +197,15 @@ def test_the_status_page_tells_what_the_matrix_gave(tmp_path):
     assert "`make matrix`" in build.pages.status_page({}, {}, 1, 0.0)
 
 
+def test_the_status_page_tells_what_became_of_the_mutants(tmp_path):
+    file = tmp_path / "mutation.json"
+    assert build.pages.mutation_lines(file)[-1] == "No mutants have been made."
+    row = {"killed": 190, "mutants": 200, "survivors": [], "commit": "c7f2e7b468d8", "date": "2026-11-24"}
+    file.write_text(json.dumps({"losses": row}))
+    assert build.pages.mutation_lines(file)[-1] == "| `losses` | 200 | 95.0% | 2026-11-24, c7f2e7b468d8 |"
+    assert "`make mutation`" in build.pages.status_page({}, {}, 1, 0.0)
+
+
 def test_student_notebooks_have_no_solutions(tmp_path, monkeypatch):
     monkeypatch.setattr(build, "BUILD", tmp_path)
     build.write_student()

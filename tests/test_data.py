@@ -136,6 +136,9 @@ def test_a_cache_that_cannot_be_written_is_said(tmp_path, monkeypatch):
 def test_a_file_put_there_by_hand_is_used(cache):
     np.savez(cache / "cifar10-test.npz", images=np.zeros((5, 28, 28), np.uint8), labels=np.arange(5))
     assert len(data.load("cifar10")) == 5
+    np.savez(cache / "cifar10-test.npz", images=np.zeros((5, 28, 28), np.uint8), labels=np.arange(5) / 2)
+    with pytest.warns(UserWarning, match="labels: expected a non-empty integer array"), pytest.raises(data.Unavailable):
+        data.load("cifar10")
 
 
 def test_available_says_why(cache):

@@ -98,6 +98,21 @@ def test_a_sweep_refuses(configurations, tmp_path, capfd):
     assert "no key of its configuration" in capfd.readouterr().err
     assert sweep.run(lambda _: {"y": float("nan")}, configurations[:1], tmp_path / "rows", jobs=1) == []
     assert "not JSON compliant" in capfd.readouterr().err
+    with pytest.raises(ValueError, match="file: expected a file, or a name for one, got the folder"):
+        sweep.run(square, configurations, tmp_path)
+    (tmp_path / "rows").write_text('[{"x": 1}, {"square": NaN}]\n')
+    with pytest.raises(ValueError, match="expected the rows of a sweep"):
+        sweep.run(square, configurations, tmp_path / "rows")
+
+
+def greedy(configuration):
+    """A function that uses up what it is given."""
+    return {"square": configuration.pop("x") ** 2}
+
+
+def test_a_function_may_change_its_configuration(tmp_path):
+    for _ in range(2):
+        assert sweep.run(greedy, [{"x": 3}], tmp_path / "rows", jobs=1, progress=False) == [{"x": 3, "square": 9}]
 
 
 @pytest.fixture

@@ -26,6 +26,7 @@ def test_quantile_refuses_at_most_its_share():
 def test_conformal_takes_the_right_rank():
     assert thresholds.Conformal(0.1).fit(np.arange(1, 100)).value == 90
     assert thresholds.Conformal(0.5).fit([5.0]).value == 5
+    assert thresholds.Conformal(0.95).fit(np.arange(1, 11)).value == 1  # never below the first: rank 0 is no place
     with pytest.raises(ValueError, match="at least 9"):
         thresholds.Conformal(0.1).fit(np.arange(8))
     thresholds.Conformal(0.1).fit(np.arange(9))

@@ -348,9 +348,15 @@ def test_the_reference_run_reaches_its_end(monkeypatch, tmp_path):
 def test_the_reference_run_says_what_has_moved():
     before = zoo.reference()
     now = copy.deepcopy(before)
-    now["rule"]["mean"]["total"] += 2 * before["rule"]["std"]["total"]
-    still = [line for line in train.moved(before, now) if line.endswith(" now: +0.0 standard deviations")]
-    (line,) = set(train.moved(before, now)) - set(still)
-    assert line.startswith("rule total: ") and line.endswith(" now: +2.0 standard deviations")
-    assert len(still) > 30 and not any("seconds" in one for one in still)
-    assert train.moved({"rule": before["rule"]}, {}) == []  # what the run does not have any more
+    now["rule"]["mean"]["total"] += 3 * before["rule"]["std"]["total"]
+    now["report_rule"]["mean"]["total"] -= 4 * before["report_rule"]["std"]["total"]
+    *lines, last = train.moved(before, now)
+    changed = [line for line in lines if not line.endswith(" now: +0.0 standard deviations")]
+    assert len(changed) == 2 and len(lines) > 60 and not any("seconds" in line for line in lines)
+    assert any(line.startswith("rule total: ") and line.endswith(" now: +3.0 standard deviations") for line in changed)
+    assert any(line.startswith("report_rule total: ") and line.endswith("-4.0 standard deviations, OUTSIDE")
+               for line in changed)  # fmt: skip
+    assert last == f"{len(lines) - 1} of {len(lines)} figures within the 95 % prediction interval of the run before"
+    assert any(line.startswith("models mtae closed_accuracy: ") for line in lines)
+    assert any(line.startswith("loss_weights 0 mse: ") for line in lines)
+    assert train.moved(before, {}) == ["0 of 0 figures within the 95 % prediction interval of the run before"]
