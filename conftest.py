@@ -27,6 +27,15 @@ def pytest_configure(config):
         config.option.nbval_current_env = True
 
 
+LONG = ("notebooks/", "tests/test_training_zoo", "tests/test_browser", "tests/test_faults", "tests/test_colab")
+
+
+def pytest_collection_modifyitems(items):
+    """What is long goes first: side by side, one worker would be left alone with it at the end."""
+    places = {long: place for place, long in enumerate(LONG)}
+    items.sort(key=lambda item: next((places[long] for long in LONG if item.nodeid.startswith(long)), len(LONG)))
+
+
 @pytest.hookimpl(hookwrapper=True)
 def pytest_collect_file(file_path, parent):
     """Adds to nbval's list of outputs that are not compared; nbval has no option for it."""

@@ -306,7 +306,7 @@ def test_the_reference_run_reaches_its_end(monkeypatch, tmp_path):
 
     def brief(unit):
         if unit.name == "cnn":  # the Gram deviation wants one that names every class
-            return replace(unit, spec=replace(unit.spec, images=2200))
+            return replace(unit, spec=replace(unit.spec, recipe=replace(unit.spec.recipe, epochs=5), images=2200))
         first = unit.spec.first and replace(unit.spec.first, epochs=1)
         return replace(
             unit, spec=replace(unit.spec, recipe=replace(unit.spec.recipe, epochs=1), first=first, images=300)
@@ -334,8 +334,11 @@ def test_the_reference_run_reaches_its_end(monkeypatch, tmp_path):
     train.main()
     measured = json.loads((tmp_path / "reference.json").read_text())
 
-    def names(tree):  # a recipe may have options that it had not when the figures were published
-        return {key: names(value) for key, value in tree.items() if key != "recipe"} if isinstance(tree, dict) else None
+    def names(tree):
+        # a recipe may have options that it had not when the figures were published; a part measured later says so
+        if not isinstance(tree, dict):
+            return None
+        return {key: names(value) for key, value in tree.items() if key not in ("recipe", "provenance")}
 
     assert names(measured) == names(published)
     assert measured["rule"] != published["rule"]
