@@ -158,8 +158,8 @@ def matrix_lines(file=ROOT / "book" / "results" / "matrix.json"):
     lines = [
         "## Under other versions",
         "",
-        "`make matrix` runs the README's commands in fresh clones of the last commit. Each row has another Python, or "
-        "other versions of what the book depends on: the pinned ones, the oldest allowed, or the newest. What is "
+        "`make matrix` runs the README's commands in fresh clones of the last commit. Each row names its Python, and "
+        "has its own versions of what the book depends on: the pinned ones, the oldest allowed, or the newest. What is "
         "installed is the row's own; the data come from the cache of the machine.",
         "",
     ]
@@ -168,16 +168,16 @@ def matrix_lines(file=ROOT / "book" / "results" / "matrix.json"):
     lines += [
         "`book/results/matrix.json` names the tests that failed, and says why others were skipped.",
         "",
-        "| row | Python | dependencies | commands | verdict | date, commit |",
-        "|---|---|---|---|---|---|",
+        "| row | verdict | dependencies | commands | date, commit |",
+        "|---|---|---|---|---|",
     ]
     for name, row in json.loads(file.read_text(encoding="utf-8")).items():
         versions = ", ".join(f"{package} {row['packages'].get(package) or '?'}" for package in ("torch", "numpy"))
         counts = {"passed": row["passed"], "failed": len(row["failed"]), "skipped": sum(row["skipped"].values())}
         told = ", ".join(f"{n} {what}" for what, n in counts.items()) if any(counts.values()) else "no test ran"
         lines.append(
-            f"| {name} | {row['python']} | {row['versions']}: {versions} | `{'`, `'.join(row['commands'])}` "
-            f"| {'green' if row['green'] else '**red**'}: {told} | {row['date']}, {row['commit']} |"
+            f"| {name} | {'green' if row['green'] else '**red**'}: {told} | {row['versions']}: {versions} "
+            f"| `{'`, `'.join(row['commands'])}` | {row['date']}, {row['commit']} |"
         )
     return lines
 

@@ -189,8 +189,8 @@ def test_the_status_page_tells_what_the_matrix_gave(tmp_path):
     file.write_text(json.dumps({"3.13-newest": row, "3.13": red, "3.12": none}))
     *_, first, second, third = build.pages.matrix_lines(file)
     assert first == (
-        "| 3.13-newest | 3.13 | newest: torch 2.14.1, numpy 2.5.5 | `make book`, `make test` "
-        "| green: 1200 passed, 0 failed, 25 skipped | 2026-11-24, c7f2e7b468d8 |"
+        "| 3.13-newest | green: 1200 passed, 0 failed, 25 skipped | newest: torch 2.14.1, numpy 2.5.5 "
+        "| `make book`, `make test` | 2026-11-24, c7f2e7b468d8 |"
     )
     assert "| **red**: 1200 passed, 1 failed, 0 skipped |" in second
     assert "torch ?, numpy ?" in third and "| **red**: no test ran |" in third
