@@ -61,9 +61,11 @@ def numbers(value, name, shape=None):
     value = _array(value, name)
     if value.dtype.kind not in "fiu" or (shape is not None and value.shape != tuple(shape)):
         raise ValueError(f"{name}: expected an array of numbers {list(shape or ['…'])}, got {describe(value)}")
+    with np.errstate(over="ignore"):
+        value = value.astype(np.float64)  # first: a longer type holds numbers that this one does not
     if not np.isfinite(value).all():
         raise ValueError(f"{name}: expected finite numbers, got {int((~np.isfinite(value)).sum())} NaN or infinite")
-    return value.astype(np.float64)
+    return value
 
 
 def mask(value, name="mask"):
@@ -84,6 +86,8 @@ def tensor(value, name, shape):
     sizes = [size for size in shape if size is not ...]
     fits = (
         isinstance(value, torch.Tensor)
+        and value.layout == torch.strided
+        and not value.is_meta
         and value.is_floating_point()
         and value.numel() > 0
         and (value.ndim == len(sizes) if len(sizes) == len(shape) else value.ndim > len(sizes))
@@ -91,7 +95,7 @@ def tensor(value, name, shape):
     )
     if not fits:
         wanted = ", ".join("…" if size is ... else "any" if size is None else str(size) for size in shape)
-        raise ValueError(f"{name}: expected a tensor of floating-point numbers [{wanted}], got {describe(value)}")
+        raise ValueError(f"{name}: expected a dense tensor of floating-point numbers [{wanted}], got {describe(value)}")
     low, high = torch.aminmax(value.detach())
     largest = (torch.finfo(value.dtype).max / 1000) ** 0.25
     if not (low >= -largest and high <= largest):  # NaN too

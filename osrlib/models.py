@@ -211,8 +211,9 @@ class C2AE(nn.Module):
         """Draw codes [N, 128] under conditions, int64 [N]: float [N, 28, 28] in [0, 1]."""
         _validate.classes(condition, "condition", self.scale.in_features)
         _validate.tensor(code, "code", [len(condition), 128])
-        label = 2.0 * F.one_hot(condition, self.scale.in_features) - 1
-        return self.decoder(self.scale(label) * code + self.shift(label)).squeeze(1)
+        dtype = self.scale.weight.dtype
+        label = (2 * F.one_hot(condition, self.scale.in_features) - 1).to(dtype)
+        return self.decoder((self.scale(label) * code + self.shift(label)).to(dtype)).squeeze(1)
 
     def freeze(self):
         """Fix encoder and classifier, as the second stage of training wants them."""
@@ -315,10 +316,17 @@ def as_device(name):
 def to_input(images, device="cpu"):
     """uint8 [N, 28, 28] (array or tensor) → float [N, 1, 28, 28] in [0, 1], on the device."""
     if not isinstance(images, torch.Tensor):
-        _validate.images(images)
+        # torch takes no array that is mirrored, and warns of one that is read-only
+        images = torch.from_numpy(np.require(_validate.images(images), requirements="CW"))
     elif images.dtype != torch.uint8 or images.ndim != 3 or images.shape[1:] != (28, 28) or not len(images):
         raise ValueError(f"images: expected uint8 [N ≥ 1, 28, 28], got {images.dtype} {list(images.shape)}")
-    return torch.as_tensor(images, device=as_device(device)).unsqueeze(1).float() / 255
+    return images.to(as_device(device)).unsqueeze(1).float() / 255
+
+
+def home(model):
+    """The device and the type of a model's weights; of a model without any, the CPU and float32."""
+    weight = next(_validate.instance(model, "model", nn.Module).parameters(), torch.empty(0))
+    return weight.device, weight.dtype
 
 
 @contextmanager
@@ -352,15 +360,16 @@ def infer(model, images, batch_size=250):
 @torch.inference_mode()
 def _infer(model, images, batch_size):
     keep_freed_memory()
-    device = next(model.parameters()).device
+    device, dtype = home(model)
     with evaluating(model):
         for i in range(0, len(images), batch_size):
-            batch = _validate.instance(model(to_input(images[i : i + batch_size], device)), "model(…)", Output)
+            x = to_input(images[i : i + batch_size], device).to(dtype)
+            batch = _validate.instance(model(x), "model(…)", Output)
             if i == 0:  # room for all results at once: scattered between the batches, they would break up the memory
                 fields = [None if part is None else np.empty((len(images), *part.shape[1:]), "f4") for part in batch]
             for whole, part in zip(fields, batch, strict=True):
                 if whole is not None:
-                    whole[i : i + batch_size] = part.cpu().numpy()
+                    whole[i : i + batch_size] = part.float().cpu().numpy()
     return fields
 
 
@@ -372,7 +381,7 @@ def count_parameters(model):
 
 def layer_table(model):
     """The layers as the report prints them: a list of (layer, output shape, parameters), in the order they run."""
-    _validate.instance(model, "model", nn.Module)
+    device, dtype = home(model)
     rows = []
 
     def note(layer, _, output):
@@ -383,5 +392,5 @@ def layer_table(model):
         for layer in model.modules():
             if not list(layer.children()):
                 hooks.enter_context(layer.register_forward_hook(note))
-        model(torch.zeros(1, 1, 28, 28, device=next(model.parameters()).device))
+        model(torch.zeros(1, 1, 28, 28, device=device, dtype=dtype))
     return rows

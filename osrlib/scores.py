@@ -10,7 +10,7 @@ import scipy
 import torch
 
 from osrlib import _validate, losses
-from osrlib.models import Output, evaluating, named, part
+from osrlib.models import Output, evaluating, home, named, part
 
 
 def norm(output, relative=False):
@@ -94,10 +94,10 @@ def content(output, model, batch_size=250):
     code, drawings = part(output, "code"), part(output, "reconstruction")
     batch_size = _validate.whole(batch_size, "batch_size", 1)
     _validate.instance(getattr(model, "encoder", None), "model.encoder", torch.nn.Module)
-    device, again = next(model.parameters()).device, []
+    (device, dtype), again = home(model), []
     with evaluating(model), torch.inference_mode():
         for drawn in torch.from_numpy(drawings).split(batch_size):
-            again.append(model.encoder(drawn.unsqueeze(1).to(device)).cpu())
+            again.append(model.encoder(drawn.unsqueeze(1).to(device, dtype)).float().cpu())
     return losses.content_loss(torch.from_numpy(code), torch.cat(again)).numpy()
 
 
@@ -185,7 +185,7 @@ def knn(known, k=1, normalise=1.0, labels=None):
     from sklearn.neighbors import NearestNeighbors  # half a second: only for those who need it
 
     code = part(known, "code")
-    in_class = labels is not None
+    in_class, width = labels is not None, code.shape[1]
     labels = _validate.labels(labels, size=len(code)) if in_class else np.zeros(len(code), int)
     classes, sizes = np.unique(labels, return_counts=True)
     k = _validate.whole(k, "k (at most the known images, of a class)", 1, sizes.min())
@@ -201,7 +201,7 @@ def knn(known, k=1, normalise=1.0, labels=None):
     }
 
     def score(output):
-        code = place(part(output, "code"))
+        code = place(part(output, "code", width))
         group = named(output) if in_class else np.zeros(len(code), int)
         if new := set(group.tolist()) - set(banks):
             raise ValueError(f"output: expected known images of every class that is named, got none of {sorted(new)}")
@@ -279,6 +279,7 @@ def vim(known, weight, bias, dimension=64):
     scale = logits.max(1).mean(dtype=np.float64) / spread
 
     def score(output):
+        part(output, "logits", len(weight))
         residual = np.linalg.norm((part(output, "code", len(origin)) - origin) @ rest, axis=1)
         return _float32(scale * residual + energy(output))
 

@@ -11,7 +11,7 @@ from tqdm import tqdm
 from osrlib import _validate
 from osrlib.data import ImageSet
 from osrlib.losses import classification_loss
-from osrlib.models import C2AE, as_device, keep_freed_memory, to_input
+from osrlib.models import C2AE, as_device, home, keep_freed_memory, to_input
 
 
 @dataclass(frozen=True)
@@ -93,11 +93,11 @@ def fit(model, loss, data, recipe, *, seed=0, test=None, progress=True, device=N
         _validate.function(on_epoch, "on_epoch")
     progress = _validate.flag(progress, "progress")
     keep_freed_memory()
-    own = next(_validate.instance(model, "model", torch.nn.Module).parameters()).device
+    own, dtype = home(model)
     device = own if device is None else as_device(device)
     # channels_last is the layout that the CPU's convolution kernels want; the numbers stay the same
     model.to(device, memory_format=torch.channels_last)
-    images = torch.as_tensor(_validate.images(data.images), device=device)
+    images = torch.as_tensor(np.require(_validate.images(data.images), requirements="CW"), device=device)
     labels = torch.as_tensor(_validate.labels(data.labels, high=9, size=len(images)), device=device)
     generator = torch.Generator().manual_seed(_validate.whole(seed, "seed"))
     batches = -(-len(images) // recipe.batch_size)
@@ -116,7 +116,7 @@ def fit(model, loss, data, recipe, *, seed=0, test=None, progress=True, device=N
             start, sums = time.perf_counter(), {}
             model.train()
             for chosen in torch.randperm(len(images), generator=generator).split(recipe.batch_size):
-                x, y = to_input(images[chosen], device), labels[chosen]
+                x, y = to_input(images[chosen], device).to(dtype), labels[chosen]
                 with short:
                     output = model(x)
                     parts = loss(output, x, y)
@@ -163,13 +163,13 @@ def fit_c2ae(model, loss, data, recipe, *, first, smoothing=0.0, **options):
 @torch.inference_mode()
 def evaluate(model, loss, data, batch_size=250):
     """The loss parts and the closed-set accuracy on an ImageSet: a dict with keys ``test_…``."""
-    device, sums = next(_validate.instance(model, "model", torch.nn.Module).parameters()).device, {}
+    (device, dtype), sums = home(model), {}
     _validate.instance(data, "data", ImageSet)
     _validate.function(loss, "loss")
     batch_size = _validate.whole(batch_size, "batch_size", 1)
     model.eval()
     for start in range(0, len(data), batch_size):
-        x = to_input(data.images[start : start + batch_size], device)
+        x = to_input(data.images[start : start + batch_size], device).to(dtype)
         y = torch.as_tensor(data.labels[start : start + batch_size], device=device)
         output = model(x)
         _add(sums, loss(output, x, y), output, y)

@@ -117,6 +117,9 @@ def spoilt(value):
                     broken.flatten()[-1] = bad
                     yield f"with {bad}", broken
                 yield "in half precision", value.half()
+                yield "in double precision", value.double()
+                yield "sparse", value.to_sparse()
+                yield "without numbers", value.to("meta")
             return
         yield "with a mask", np.ma.masked_array(value, np.arange(value.size).reshape(value.shape) == 0)
         yield "as objects", value.astype(object)
@@ -124,8 +127,8 @@ def spoilt(value):
         yield "as complex numbers", value.astype(complex)
         yield "in another type", value.astype(np.uint16 if value.dtype == np.uint8 else np.uint8)
         if value.dtype.kind == "f":
-            for bad in (np.nan, np.inf, 1e30):
-                broken = value.astype(np.float64)
+            for bad in (np.nan, np.inf, 1e30, np.longdouble("1e400")):
+                broken = value.astype(np.longdouble)
                 broken.flat[-1] = bad
                 yield f"with {bad}", broken
         if value.dtype.kind == "i":
@@ -275,6 +278,7 @@ def core():
         "models.C2AE.decode": (models.C2AE().decode, {"code": torch.rand(2, 128), "condition": torch.arange(2)}),
         "models.GramFeatures": (models.GramFeatures, {"model": model, "orders": (1, 2)}),
         "models.gram_rows": (models.gram_rows, {"features": torch.rand(2, 3, 4), "orders": (1, 2)}),
+        "models.home": (lambda model: str(models.home(model)), {"model": model}),
         "models.to_input": (models.to_input, {"images": images, "device": "cpu"}),
         "models.infer": (models.infer, {"model": model, "images": images, "batch_size": 2}),
         "models.evaluating": (lambda model: models.evaluating(model).__enter__().training, {"model": model}),

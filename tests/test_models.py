@@ -1,12 +1,13 @@
 """The report's layers, exactly; and one way to run them."""
 
+import warnings
 from functools import partial
 
 import numpy as np
 import pytest
 import torch
 
-from osrlib import losses, models, training
+from osrlib import losses, models, training, zoo
 from tests.conftest import WRONG_IMAGES
 
 
@@ -193,6 +194,34 @@ def test_c2ae_loss_of_one_class():
     assert parts["nonmatch"].item() == 0 and parts["loss"].item() == pytest.approx(0.9)
     with pytest.raises(ValueError, match="alpha"):
         losses.c2ae_loss(models.Output(None, code), images, torch.tensor([1, 1]), blank, alpha=1.5)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+@pytest.mark.parametrize("name", ["mtae", "c2ae"])
+def test_weights_of_another_type(name, dtype, digits):
+    plain = models.infer(zoo.load(name), digits.images[:20])
+    other = models.infer(zoo.load(name).to(dtype), digits.images[:20])
+    assert other.logits.dtype == np.float32
+    close = 1e-4 if dtype == torch.float64 else 0.05
+    np.testing.assert_allclose(other.reconstruction, plain.reconstruction, atol=10 * close)
+    assert np.abs(other.logits - plain.logits).mean() < close * np.abs(plain.logits).max()
+    assert len(models.layer_table(zoo.load(name).to(dtype))) == len(models.layer_table(zoo.load(name)))
+
+
+def test_images_that_are_mirrored_read_only_or_of_another_layout(mtae, digits):
+    images = digits.images[:20]
+    locked = images.copy()
+    locked.flags.writeable = False
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for same in (images[::-1].copy()[::-1], np.asfortranarray(images), locked):
+            np.testing.assert_array_equal(models.infer(mtae, same).code, models.infer(mtae, images).code)
+        mirrored = models.infer(mtae, images[:, :, ::-1]).code
+    np.testing.assert_array_equal(mirrored, models.infer(mtae, images[:, :, ::-1].copy()).code)
+
+
+def test_a_model_without_weights_lives_on_the_cpu():
+    assert models.home(torch.nn.Identity()) == (torch.device("cpu"), torch.float32)
 
 
 def test_gram_matrix_takes_each_image_alone():

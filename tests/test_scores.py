@@ -109,7 +109,8 @@ def test_content_encodes_the_reconstruction(mtae, output):
     assert scores.content(perfect, mtae).max() < 1e-6
     values = scores.content(output, mtae)
     assert values.shape == (500,) and values.dtype == np.float32 and values.min() > 0
-    np.testing.assert_allclose(values, scores.content(output, mtae, batch_size=7), rtol=1e-3, atol=1e-6)
+    for batch_size in (1, 7):
+        np.testing.assert_allclose(values, scores.content(output, mtae, batch_size), rtol=1e-3, atol=1e-6)
     torn = zoo.load("mtae").train()
     np.testing.assert_allclose(values, scores.content(output, torn), rtol=1e-3, atol=1e-6)
     assert torn.training
@@ -277,8 +278,61 @@ def test_a_fitted_score_wants_codes_of_the_same_width(make):
     score = make(Output(10 * np.eye(2)[np.arange(12) % 2], random.random((12, 2)) + 1))
     assert score(Output(np.eye(2), np.ones((2, 2)))).shape == (2,)
     for width in (1, 3):
-        with pytest.raises(ValueError):
+        with pytest.raises(ValueError, match=r"output: expected code \[N, 2\]"):
             score(Output(np.eye(2), np.ones((2, width))))
+
+
+def test_knn_sum_searches_the_class_that_is_named():
+    random, member = np.random.default_rng(0), np.arange(40) % 2
+    known = Output(10 * np.eye(2)[member], random.random((40, 3)) + 3 * np.eye(2, 3)[member])
+    other = Output(10 * np.eye(2)[[0, 1]], np.array([[0.5, 3.5, 0.5], [0.5, 3.5, 0.5]]))  # looks like class 1
+    parts = [scores.knn(known, 1, p, member)(other) / scores.knn(known, 2, p, member)(known).std() for p in (1, 0)]
+    told = scores.knn_sum(known, member)(other)
+    np.testing.assert_allclose(told, sum(parts), rtol=1e-5)
+    assert told[0] > 5 * told[1]
+    assert scores.knn_sum(known)(other)[0] == pytest.approx(scores.knn_sum(known)(other)[1])
+    assert np.isfinite(scores.knn_sum(known, sample=2)(other)).all()
+
+
+def test_gram_deviation_of_six_images():
+    order = np.random.default_rng(0).permutation(6)  # the first is held out; two of class 0 are left, and three of 1
+    code = np.empty((6, 1))
+    code[order, 0] = [1, 0, 2, 0, 2, 1]
+    member = np.ones(6, int)
+    member[order[1:3]] = 0
+    known = Output(10 * np.eye(2)[member], code)
+    score = scores.gram_deviation(known, [0])
+    values = score(Output(np.eye(2)[[0, 0, 0, 1]], np.array([[3.0], [-1.0], [1.0], [4.0]])))
+    np.testing.assert_allclose(values, [0.5, 1e6, 0, 1], rtol=1e-5)
+    for share in (0, 0.51):
+        with pytest.raises(ValueError, match="held_out: expected a number"):
+            scores.gram_deviation(known, [0], share)
+
+
+def test_the_largest_numbers_of_directions():
+    images = np.random.default_rng(0).integers(0, 256, (800, 28, 28), dtype=np.uint8)
+    known = Output(10 * np.eye(2)[[0, 1, 0]], np.random.default_rng(0).random((3, 2)))
+    with pytest.raises(ValueError, match=r"components: expected a whole number in 1\.\.783"):
+        scores.pca_residual(Output(None, None, images=images), 784)
+    with pytest.raises(ValueError, match=r"dimension: expected a whole number in 1\.\.1"):
+        scores.vim(known, np.eye(2), [1, 1], 2)
+
+
+def test_a_score_beyond_float32_is_its_largest_number():
+    largest, member = np.finfo(np.float32).max, np.arange(12) % 2
+    # codes that differ by a billionth: what is far from them is very far
+    known = Output(1e14 * np.eye(2)[member], np.random.default_rng(0).random((12, 2)) * 1e-9 + 1)
+    far = Output(np.eye(2), np.array([[1e15, -1e15], [-1e15, 1e15]]))
+    assert scores.mahalanobis(known, member)(far).tolist() == [largest, largest]
+    assert scores.vim(known, np.eye(2), np.ones(2), 1)(far).tolist() == [largest, largest]
+    downhill = scores.vim(known._replace(logits=-known.logits - 1e14), np.eye(2), np.ones(2), 1)
+    assert downhill(far).tolist() == [-largest, -largest]
+
+
+def test_vim_wants_the_classes_that_it_was_made_for():
+    score = scores.vim(Output(10 * np.eye(2)[[0, 1, 0]], np.random.default_rng(0).random((3, 2))), np.eye(2), [1, 1], 1)
+    with pytest.raises(ValueError, match=r"output: expected logits \[N, 2\]"):
+        score(Output(np.eye(3), np.ones((3, 2))))
 
 
 @pytest.mark.parametrize(
