@@ -1,6 +1,6 @@
 """The README's commands in clean environments: each Python that torch has wheels for, oldest and newest dependencies.
 
-    python .ci/matrix.py                       every row, some ten minutes each
+    python .ci/matrix.py                       every row, some fifteen minutes each
     python .ci/matrix.py 3.10-oldest 3.12      these rows
 
 Each row is a fresh clone of the last commit with an environment of its own. Interpreters are looked up on the PATH as

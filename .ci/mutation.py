@@ -1,12 +1,12 @@
 """Would the tests notice? Changes the code of the core in one place at a time, and runs the tests that reach it.
 
-    python .ci/mutation.py                     every module of the core, an hour or so on two cores
-    python .ci/mutation.py detector losses     these modules
+    python .ci/mutation.py                     every module of the core, about half an hour on two cores; goes on
+                                               where an interrupted run stopped, as mutants/ has it
+    python .ci/mutation.py detector losses     these modules, from the beginning
 
 mutmut makes the mutants, as ``[tool.mutmut]`` in pyproject.toml says, and knows which tests reach which function. This
 prints the share that was killed, by module, and the survivors, and writes both to ``book/results/mutation.json``, which
-the status page prints. It fails where a module has less than 85 %. ``mutmut show NAME`` prints what was changed; an
-interrupted run is gone on with.
+the status page prints. It fails where a module has less than 85 %. ``mutmut show NAME`` prints what was changed.
 """
 
 import collections
@@ -37,11 +37,12 @@ def main(modules):
     if unknown := set(modules) - set(core()):
         print(f"modules: {', '.join(core())}. Not one of them: {', '.join(unknown)}", file=sys.stderr)
         return 2
+    names = [f"osrlib.{module}.*" for module in modules]  # mutmut tries those again that it is given by name
     modules = modules or core()
     command = ["git", "-C", ROOT, "describe", "--always", "--dirty=, changed since", "--abbrev=12", "--exclude=*"]
     commit = subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
     mutmut = [sys.executable, "-m", "mutmut"]
-    ran = subprocess.run([*mutmut, "run", *(f"osrlib.{module}.*" for module in modules)], cwd=ROOT).returncode
+    ran = subprocess.run([*mutmut, "run", *names], cwd=ROOT).returncode
     told = subprocess.run([*mutmut, "results", "--all", "true"], cwd=ROOT, capture_output=True, text=True, check=True)
     found = collections.defaultdict(dict)
     for name, module, verdict in re.findall(r"^\s*(osrlib\.(\w+)\.\S+): (.+)$", told.stdout, re.MULTILINE):
@@ -76,4 +77,4 @@ if __name__ == "__main__":
     try:
         sys.exit(main(sys.argv[1:]))
     except KeyboardInterrupt:
-        sys.exit("\nInterrupted. What was tried is kept in mutants/; the same command goes on.")
+        sys.exit("\nInterrupted. What was tried is kept in mutants/; the command without modules goes on.")
