@@ -4,15 +4,45 @@ The examples are the same in each run. ``pytest tests/test_properties.py --hypot
 and many more.
 """
 
+import copy
+import json
+import os
+from functools import partial
+from unittest import mock
+
+import matplotlib
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+import scipy
 import torch
-from hypothesis import assume, example, given
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
-from hypothesis.extra.numpy import arrays
+from hypothesis.extra.numpy import array_shapes, arrays
+from torch import nn
 
-from osrlib import UNKNOWN, folder, losses, metrics, models, scores, thresholds
+from osrlib import (
+    UNKNOWN,
+    claims,
+    exercises,
+    folder,
+    fused,
+    losses,
+    metrics,
+    models,
+    plots,
+    protocol,
+    remember,
+    scores,
+    sweep,
+    thresholds,
+    training,
+    zoo,
+)
+from osrlib.detector import OpenSetClassifier
 from osrlib.models import Output
+
+matplotlib.use("Agg")
 
 numbers = st.floats(-1e6, 1e6, width=32)
 """Scores and logits as float32 has them."""
@@ -154,7 +184,7 @@ def test_distances_do_not_depend_on_the_units_of_the_code(known, output, unit, s
 def test_more_neighbours_lie_further_and_more_components_leave_less(known, output, k):
     assert (scores.knn(known, k)(output) <= scores.knn(known, k + 1)(output) + 1e-6).all()
     assert scores.knn(known)(known).max() < 2e-3  # each finds itself; sklearn's distances are that exact
-    if k < 58:
+    if k < len(np.unique(known.images, axis=0)) - 1:  # some are all black
         less, more = (scores.pca_residual(known, components)(output) for components in (k, k + 1))
         assert (more <= less + 1e-4).all()
 
@@ -374,3 +404,199 @@ def test_any_bytes_are_an_image_or_are_refused(tmp_path_factory, content, head):
         assert folder.read_file(file).shape == (28, 28)
     except ValueError as error:
         assert str(error)
+
+
+@given(known=outputs(known=True), output=outputs(), k=st.floats(0, 3), looser=st.floats(0, 3), seed=seeds)
+def test_a_classifier_decides_each_image_by_itself(mtae, known, output, k, looser, seed):
+    def rule(k):
+        lines = [thresholds.MeanStd(k) for _ in range(3)]
+        return OpenSetClassifier(mtae, [scores.norm, scores.diff, scores.msp], lines).fit_output(known)
+
+    strict = rule(k)
+    decision, lines = strict.decide_output(output), [line.value for line in strict.thresholds]
+    np.testing.assert_array_equal(decision.refused, decision.scores > lines)
+    np.testing.assert_array_equal(decision.guess, output.logits.argmax(1))
+    np.testing.assert_array_equal(decision.labels, np.where(decision.refused.any(1), UNKNOWN, decision.guess))
+    assert list(map(bool, decision.reasons())) == (decision.labels == UNKNOWN).tolist()
+    order = np.random.default_rng(seed).permutation(len(output.images))
+    clear = ~np.isclose(decision.scores, lines, rtol=1e-3, atol=1e-3).any(1)[order]  # of a line, but for rounding
+    moved = strict.decide_output(part(output, order)).labels
+    np.testing.assert_array_equal(moved[clear], decision.labels[order][clear])
+    assert (rule(k + looser).decide_output(output).refused <= decision.refused).all()
+
+
+@given(known=outputs(known=True), output=outputs(), alphas=st.lists(st.floats(0.02, 0.4), min_size=2, max_size=2))
+def test_a_classifiers_p_values_say_what_it_refuses(mtae, known, output, alphas):
+    lines = [thresholds.Conformal(alpha) for alpha in alphas]
+    decision = OpenSetClassifier(mtae, [scores.norm, scores.diff], lines).fit_output(known).decide_output(output)
+    assert (decision.p_value > 0).all() and (decision.p_value <= 1).all()
+    each, whole = ~np.isclose(decision.p_values, alphas), ~np.isclose(decision.p_value, sum(alphas))
+    np.testing.assert_array_equal((decision.p_values <= alphas)[each], decision.refused[each])
+    np.testing.assert_array_equal((decision.p_value <= sum(alphas))[whole], (decision.labels == UNKNOWN)[whole])
+
+
+@given(seed=seeds, n=st.integers(1, 9), channels=st.integers(1, 6))
+def test_the_fused_convolution_equals_its_layers(seed, n, channels):
+    torch.manual_seed(seed)
+    convolution, norm = nn.Conv2d(1, channels, 3, padding=1).double(), nn.BatchNorm2d(channels).double()
+    nn.init.normal_(norm.weight)
+    x, plain = torch.rand(n, 1, 28, 28, dtype=torch.float64), copy.deepcopy(norm)
+    wanted = nn.functional.max_pool2d(plain(convolution(x)), 2)
+    torch.testing.assert_close(fused.convolve_normalise_pool(x, convolution, norm), wanted)
+    torch.testing.assert_close(dict(norm.named_buffers()), dict(plain.named_buffers()))
+
+
+@given(seeds, array_shapes(min_dims=4, max_dims=4, max_side=6), st.integers(1, 5))
+def test_the_fused_enlargement_equals_its_layers(seed, shape, factor):
+    torch.manual_seed(seed)
+    layer, x = nn.ConvTranspose2d(shape[1], 1, 3, padding=1).double(), torch.randn(shape, dtype=torch.float64)
+    wanted = layer(nn.functional.interpolate(x, scale_factor=factor))
+    torch.testing.assert_close(fused.enlarge_convolve(x, layer, factor), wanted)
+
+
+@given(classes=st.integers(1, 12), n=st.integers(1, 4), orders=st.sets(st.integers(1, 9), min_size=1))
+@settings(max_examples=10)
+def test_networks_of_any_number_of_classes(digits, classes, n, orders):
+    images = digits.images[:n]
+    for network in (models.MultiTaskAE(classes=classes), models.C2AE(classes), models.C2AE(classes, fine=False)):
+        said = models.infer(network, images)
+        assert said.logits.shape == (n, classes) and said.code.shape == (n, 128)
+        assert said.reconstruction.shape == images.shape and said.reconstruction.min() >= 0
+        assert said.reconstruction.max() <= 1
+        if said.errors is not None:
+            assert said.errors.shape == (n, classes)
+            nearest = np.abs(said.reconstruction - images / 255).mean((1, 2))
+            np.testing.assert_allclose(nearest, said.errors.min(1), rtol=1e-4)
+        assert models.part(said, "code", 128) is said.code
+        assert models.named(said).tolist() == said.logits.argmax(1).tolist()
+    plain = models.MultiTaskAE(classes=classes)
+    assert sum(own for _, _, own in models.layer_table(plain)) == models.count_parameters(plain)
+    features = models.GramFeatures(plain, tuple(sorted(orders)))
+    assert models.infer(features, images).code.shape == (n, len(features.layer)) == (n, 48 * len(orders))
+
+
+@given(seed=seeds, n=st.integers(2, 24), batch_size=st.integers(1, 24), one_cycle=st.booleans(), bfloat16=st.booleans())
+@settings(max_examples=10)
+def test_training_depends_on_the_seed_alone(digits, seed, n, batch_size, one_cycle, bfloat16):
+    assume(n % batch_size != 1)
+    recipe, trained = training.Recipe(1, batch_size, 1e-3, one_cycle, 0.01, bfloat16), []
+    for _ in range(2):
+        model = zoo.build("mtae", seed)
+        training.fit(model, losses.multitask_loss, digits[:n], recipe, seed=seed, progress=False)
+        trained.append(model.state_dict())
+    for name, value in trained[0].items():
+        assert torch.equal(value, trained[1][name]) and torch.isfinite(value).all()
+
+
+@given(n=st.integers(1, 60), batch_size=st.integers(1, 70))
+def test_evaluation_counts_each_image_once(mtae, digits, n, batch_size):
+    told = training.evaluate(mtae, losses.multitask_loss, digits[:n], batch_size)
+    whole = training.evaluate(mtae, losses.multitask_loss, digits[:n], n)
+    assert told == pytest.approx(whole, rel=1e-3)
+    right = models.infer(mtae, digits.images[:n]).logits.argmax(1) == digits.labels[:n]
+    assert told["test_accuracy"] == pytest.approx(right.mean())
+
+
+@given(st.slices(500) | arrays(np.bool_, 500) | arrays(np.int64, st.integers(1, 9), elements=st.integers(-500, 499)))
+def test_a_part_of_an_image_set_is_numpys(digits, index):
+    assume(len(digits.labels[index]))
+    chosen = digits[index]
+    np.testing.assert_array_equal(chosen.images, digits.images[index])
+    np.testing.assert_array_equal(chosen.labels, digits.labels[index])
+    assert chosen.classes == digits.classes and chosen.name == digits.name
+
+
+@given(value=numbers, band=st.tuples(numbers, numbers))
+def test_a_claim_holds_within_its_band_and_nowhere_else(value, band):
+    low, high = sorted(band)
+    try:
+        claims.check("a figure", value, low, high)
+        held = True
+    except claims.ClaimFailed:
+        held = False
+    assert held == (low <= value <= high)
+
+
+@given(result=st.sampled_from(["report_rule", "rule", "nst"]), name=st.sampled_from(["mnist", "ood", "total"]),
+       away=st.floats(-1, 1), share=st.floats(0, 1))  # fmt: skip
+def test_what_is_nearer_to_the_reference_agrees_sooner(result, name, away, share):
+    reference = zoo.reference()
+    mean = {**reference, "nst": reference["nst"]["mixed"]}[result]["mean"][name]
+    assert claims.agree(result, **{name: mean})[name]
+    far, near = (claims.agree(result, **{name: mean + distance})[name] for distance in (away, share * away))
+    assert near >= far
+
+
+@given(fields=st.lists(st.none() | arrays(st.sampled_from([np.float32, np.int64, bool]), array_shapes()), max_size=4))
+def test_what_is_remembered_is_what_was_said(tmp_path_factory, mtae, digits, fields):
+    calls, folder = [], {remember.FOLDER: str(tmp_path_factory.mktemp("remember"))}
+    compute = partial(lambda model, images: calls.append(1) or fields)
+    with mock.patch.dict(os.environ, folder), mock.patch.object(remember, "MANY", 100):
+        answers = [remember.output(compute, mtae, digits.images[:100]) for _ in range(2)]
+    assert len(calls) == 1
+    for answer in answers:
+        for field, wanted in zip(answer, fields, strict=True):
+            assert field is wanted is None or field.dtype == wanted.dtype
+            np.testing.assert_array_equal(field, wanted)
+
+
+def twice(configuration):
+    return {"twice": 2 * configuration["x"]}
+
+
+@given(xs=st.lists(st.integers(), min_size=1, max_size=6, unique=True), share=st.floats(0, 1))
+def test_a_sweep_cut_off_anywhere_goes_on(tmp_path_factory, xs, share):
+    file = tmp_path_factory.mktemp("sweep") / "rows"
+    configurations = [{"x": x} for x in xs]
+    rows = sweep.run(twice, configurations, file, jobs=1, progress=False)
+    assert rows == [{"x": x, "twice": 2 * x} for x in xs]
+    whole = file.read_bytes()
+    file.write_bytes(whole[: round(share * len(whole))])
+    assert sweep.run(twice, configurations, file, jobs=1, progress=False) == rows
+    assert sorted(file.read_bytes().splitlines()) == sorted(whole.splitlines())
+
+
+@given(runs=st.lists(st.integers(0, 2**32), min_size=1, max_size=5, unique=True), classes=st.integers(1, 10))
+@settings(max_examples=10)
+def test_each_run_of_the_protocol_is_its_own(runs, classes):
+    told = protocol.configurations(runs)
+    assert len({json.dumps(one, sort_keys=True) for one in told}) == len(told) == 30 * len(runs)
+    for network in protocol.NETWORKS:
+        weight, bias = protocol.last_layer(protocol.spec(network, classes).build())
+        assert weight.shape == (classes, 128) and bias.shape == (classes,)
+
+
+@given(number=st.sampled_from(list(exercises.CHECKS)), answer=st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
+    lambda some: st.lists(some, max_size=4) | st.dictionaries(st.text(max_size=5), some, max_size=4), max_leaves=8,
+))  # fmt: skip
+@settings(max_examples=60)
+def test_a_grader_has_a_word_for_any_answer(number, answer):
+    for handed_in in (answer, lambda *_: answer):
+        verdict = exercises.grade(number, handed_in)
+        assert verdict.text.startswith(f"{number}: ") and verdict.right == ("right." in verdict.text[:12])
+
+
+@given(arrays(np.uint8, array_shapes(min_dims=3, max_dims=3, max_side=9)), st.integers(1, 12), vectors(30), numbers)
+@settings(max_examples=10)
+def test_figures_show_all_that_they_are_given(images, columns, each, threshold):
+    (canvas,) = plots.gallery(images, columns=columns).images
+    assert np.nansum(canvas.get_array().filled(np.nan)) == images.sum()
+    assert canvas.get_array().count() == images.size
+    shown = plots.scatter({"mnist": (each, each[::-1])}, (threshold, threshold))
+    np.testing.assert_array_equal(np.sort(shown.collections[0].get_offsets()[:, 0]), np.sort(each))
+    history = [{"epoch": i + 1, "loss": value} for i, value in enumerate(each)]
+    (line,) = plots.curves({"one": history}, "loss", "loss").lines
+    np.testing.assert_array_equal(line.get_ydata(), each)
+    plt.close("all")
+
+
+@given(st.dictionaries(st.sampled_from(["mnist", "letters", "noise"]), vectors(few), min_size=1), st.integers(1, 50))
+@settings(max_examples=10)
+def test_curves_of_a_histogram_have_one_area(worlds, bins):
+    ax = plots.histograms(worlds, "score", bins=bins)
+    assert len(ax.patches) == 2 * len(worlds)
+    for outline in ax.patches[::2]:
+        x, y = outline.get_path().vertices.T
+        assert abs(scipy.integrate.trapezoid(y, x)) == pytest.approx(1, rel=1e-3)
+    plt.close("all")
