@@ -8,10 +8,10 @@ import numpy as np
 
 def describe(value):
     """What came, in a few words."""
-    if hasattr(value, "dtype") and hasattr(value, "shape"):  # arrays and tensors
-        mask = " with a mask" if isinstance(value, np.ma.MaskedArray) else ""
-        return f"{value.dtype} of shape {list(value.shape)}{mask}"
     try:
+        if hasattr(value, "dtype") and hasattr(value, "shape") and not isinstance(value, type):  # arrays and tensors
+            mask = " with a mask" if isinstance(value, np.ma.MaskedArray) else ""
+            return f"{value.dtype} of shape {list(value.shape)}{mask}"
         return f"{type(value).__name__} {value!r:.60}"
     except Exception:  # an integer of thousands of digits, an object without a working repr
         return type(value).__name__

@@ -38,6 +38,10 @@ def check(name, value, low, high, fmt=".1%", *, said=None, reference=None):
     for text, what in ((name, "name"), (fmt, "fmt"), ("" if said is None else said, "said")):
         _validate.instance(text, what, str)
     low, high = _validate.number(low, "low"), _validate.number(high, "high")
+    try:
+        format(low, fmt)
+    except ValueError as error:
+        raise ValueError(f"fmt: expected a format of numbers, got {fmt!r:.60} ({error})") from error
     if low > high:
         raise ValueError(f"low, high: expected low ≤ high, got {low} and {high}")
     if reference is not None:

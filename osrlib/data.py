@@ -191,7 +191,11 @@ WORLDS = {
 
 def cache_dir():
     """The folder that holds the worlds once they have been fetched or made."""
-    return Path(os.environ.get("OSRLIB_DATA") or Path.home() / ".cache" / "osrlib").expanduser()
+    folder = os.environ.get("OSRLIB_DATA") or "~/.cache/osrlib"
+    try:
+        return Path(folder).expanduser()
+    except RuntimeError as error:  # a user that there is not
+        raise ValueError(f"OSRLIB_DATA: expected a folder, got {folder} ({error})") from error
 
 
 def load(name, split="test"):
@@ -282,6 +286,9 @@ def _read(path, world, split):
         aside = path.with_name(f"{path.name}.damaged")
         try:
             os.replace(path, aside)
+            if aside.read_bytes() != content:  # another process has mended it meanwhile
+                os.replace(aside, path)
+                return _read(path, world, split)
         except FileNotFoundError:  # another process has set it aside
             pass
         except OSError as why:

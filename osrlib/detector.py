@@ -1,5 +1,6 @@
 """Model + scores + thresholds = a classifier with an eleventh answer."""
 
+import copy
 from functools import partial
 from typing import NamedTuple
 
@@ -99,8 +100,10 @@ class OpenSetClassifier:
 
     def fit_output(self, output: Output):
         """As ``fit``, from what :func:`osrlib.models.infer` has said already."""
-        for score, threshold in zip(self.scores, self.thresholds, strict=True):
-            threshold.fit(score(output))
+        values = [score(output) for score in self.scores]
+        for trial in (copy.deepcopy(self.thresholds), self.thresholds):  # if one refuses, all keep what they were
+            for threshold, value in zip(trial, values, strict=True):
+                threshold.fit(value)
         return self
 
     def decide_output(self, output: Output):

@@ -148,8 +148,8 @@ def openness(training, testing, target=None):
     it is the form without target, 1 − √(2·training / (testing + training)) (Geng et al., TPAMI 2021, section 2).
     """
     target = training if target is None else target
-    for name, value in (("training", training), ("testing", testing), ("target", target)):
-        _validate.whole(value, name, 1)
+    counts = {"training": training, "testing": testing, "target": target}
+    training, testing, target = (_validate.whole(value, name, 1) for name, value in counts.items())
     if testing < max(training, target):
         raise ValueError(f"testing: expected at least the {max(training, target)} known classes, got {testing}")
     return float(1 - np.sqrt(2 * training / (target + testing)))

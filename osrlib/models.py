@@ -2,6 +2,7 @@
 
 import ctypes
 import sys
+import threading
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import NamedTuple
@@ -55,15 +56,16 @@ def part(output, name, width=None):
     ):
         shape = ", ".join("D" if size is None else str(size) for size in sizes)
         raise ValueError(f"output: expected {name} [N, {shape}], N ≥ 1, as an array; got {_validate.describe(value)}")
-    if name != "images":  # half precision and integers have no room for sums and squares
-        value = value.astype(np.result_type(value, np.float32), copy=False)
+    if name != "images":  # half precision and integers have no room for sums and squares; torch has no longer floats
+        wide = np.result_type(value, np.float32)
+        value = value.astype(np.float64 if wide.itemsize > 8 else wide, copy=False)
     if not (np.abs(value) <= LARGEST).all():  # NaN too
         raise ValueError(f"output: expected finite {name} up to {LARGEST:g}, got others")
     for field, other in output._asdict().items():
         if other is not None and not (_validate.plain(other) and other.shape[:1] == value.shape[:1]):
             got = _validate.describe(other)
             raise ValueError(f"output: expected {len(value)} rows in {field} as in {name}, got {got}")
-    return value
+    return np.require(value, requirements="CW")  # a copy of mirrored and read-only arrays: torch wants neither
 
 
 def named(output):
@@ -114,7 +116,9 @@ class Encoder(nn.Sequential):
         )  # fmt: skip
 
     def forward(self, x):
-        if not (self.training and x.device.type == "cpu") or x.requires_grad:
+        # what the fused layers stand for: batch statistics of images that need no gradient
+        fits = self[1].training and x.shape[1:] == (1, 28, 28) and not x.requires_grad
+        if not fits or x.device.type != "cpu":
             return super().forward(x)
         x = fused.convolve_normalise_pool(x, self[0], self[1])
         for layer in list(self)[3:]:
@@ -255,7 +259,8 @@ class GramFeatures(nn.Module):
         if isinstance(model, BaselineCNN):
             self.part, self.steps, channels = "features", (2, 4, 8), (64, 32, 256)
         else:
-            _validate.instance(model, "model", MultiTaskAE)
+            if _validate.instance(model, "model", MultiTaskAE).reads_drawing:
+                raise ValueError("model: expected one that classifies its code, got one that reads its drawing")
             self.part, self.steps, channels = "encoder", (3, 7), (16, 32)
         self.model, self.orders = model, tuple(orders)
         self.layer = np.repeat(range(len(channels)), np.multiply(channels, len(self.orders)))
@@ -329,17 +334,25 @@ def home(model):
     return weight.device, weight.dtype
 
 
+_MODES = threading.RLock()
+
+
 @contextmanager
 def evaluating(model):
-    """A model in evaluation mode for as long as the block lasts; then each of its modules in the mode that it had."""
-    modes = [(module, module.training) for module in _validate.instance(model, "model", nn.Module).modules()]
-    model.eval()
-    try:
-        yield model
-    finally:
-        # one by one: train() of the whole would set modules that differ from it
-        for module, training in modes:
-            module.training = training
+    """A model in evaluation mode for as long as the block lasts; then each of its modules in the mode that it had.
+
+    One thread at a time: another that shares the model would set it back to training in the middle.
+    """
+    _validate.instance(model, "model", nn.Module)
+    with _MODES:
+        modes = [(module, module.training) for module in model.modules()]
+        model.eval()
+        try:
+            yield model
+        finally:
+            # one by one: train() of the whole would set modules that differ from it
+            for module, training in modes:
+                module.training = training
 
 
 def infer(model, images, batch_size=250):

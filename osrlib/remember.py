@@ -53,8 +53,8 @@ def output(compute, model, images):
 def forget(days=1):
     """Remove what nobody has asked for in so many days: networks and code that have changed since."""
     days = _validate.number(days, "days", 0)
-    for file in Path(os.environ.get(FOLDER) or os.devnull).glob("*"):
-        with contextlib.suppress(FileNotFoundError):
+    for file in Path(os.environ.get(FOLDER) or os.devnull).glob("*.npz"):
+        with contextlib.suppress(OSError):  # gone meanwhile, or another user's
             if time.time() - file.stat().st_mtime > 86_400 * days:
                 file.unlink()
 
@@ -79,7 +79,8 @@ def _key(compute, model, images):
     digest = hashlib.sha256(repr(about).encode())
     for name, value in model.state_dict().items():
         digest.update(f"{name} {value.device}".encode())
-        digest.update(value.detach().cpu().contiguous().numpy().tobytes())
+        # as bytes: numpy has no bfloat16
+        digest.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
     for source in SOURCES:
         digest.update((Path(__file__).parent / source).read_bytes())
     digest.update(np.ascontiguousarray(images).tobytes())

@@ -83,7 +83,7 @@ def style(output):
     The rows of the picture are the features: one 28×28 Gram matrix an image, the mean squared difference of two.
     """
     image = torch.from_numpy(part(output, "images") / np.float32(255))
-    return losses.style_loss(image, torch.from_numpy(part(output, "reconstruction"))).numpy()
+    return losses.style_loss(image, torch.from_numpy(part(output, "reconstruction"))).float().numpy()
 
 
 def content(output, model, batch_size=250):
@@ -98,7 +98,7 @@ def content(output, model, batch_size=250):
     with evaluating(model), torch.inference_mode():
         for drawn in torch.from_numpy(drawings).split(batch_size):
             again.append(model.encoder(drawn.unsqueeze(1).to(device, dtype)).float().cpu())
-    return losses.content_loss(torch.from_numpy(code), torch.cat(again)).numpy()
+    return losses.content_loss(torch.from_numpy(code), torch.cat(again)).float().numpy()
 
 
 def gram_deviation(known, layer, held_out=0.1, seed=0):
@@ -161,7 +161,7 @@ def mahalanobis(known, labels):
     means = np.stack([code[member == k].mean(0) for k in range(len(classes))])
     centred = code - means[member]
     covariance = centred.T @ centred / len(code)
-    if not np.trace(covariance) > 0:
+    if not np.sqrt(np.trace(covariance)) > _rounding(part(known, "code")):
         raise ValueError("known: expected codes that differ within a class, got the same for all")
     covariance += 1e-6 * np.trace(covariance) / len(covariance) * np.eye(len(covariance))
     whiten = np.linalg.inv(np.linalg.cholesky(covariance)).T
@@ -244,12 +244,14 @@ def pca_residual(known, components=150):
     """
     components = _validate.whole(components, "components", 1, 783)
     pixels = _pixels(known).astype(np.float64)
-    if len(pixels) <= components:
-        raise ValueError(f"known: expected more than {components} images for as many components, got {len(pixels)}")
     mean = pixels.mean(0)
     centred = pixels - mean
     # the last ones have the largest variance; the covariance of 784 pixels is small enough to be taken apart whole
-    directions = np.linalg.eigh(centred.T @ centred)[1][:, -components:]
+    variances, directions = np.linalg.eigh(centred.T @ centred)
+    rank = int((variances > 1e-12 * variances[-1]).sum())
+    if rank < components:
+        raise ValueError(f"known: expected images that differ in {components} directions or more, got {rank}")
+    directions = directions[:, -components:]
 
     def score(output):
         centred = _pixels(output) - mean
@@ -266,7 +268,7 @@ def vim(known, weight, bias, dimension=64):
     residual. known: output on training images; weight [K, D], bias [K]: of the linear layer that turns a code into
     logits, as arrays; dimension: in 1..D − 1. Returns the score, a function of an output.
     """
-    code, logits = part(known, "code").astype(np.float64), part(known, "logits")
+    code, logits = part(known, "code"), part(known, "logits")
     weight = _validate.numbers(weight, "weight", (logits.shape[1], code.shape[1]))
     bias = _validate.numbers(bias, "bias", logits.shape[1:])
     dimension = _validate.whole(dimension, "dimension", 1, code.shape[1] - 1)
@@ -274,9 +276,11 @@ def vim(known, weight, bias, dimension=64):
     centred = code - origin
     rest = np.linalg.eigh(centred.T @ centred)[1][:, : code.shape[1] - dimension]  # eigh sorts in ascending order
     spread = np.linalg.norm(centred @ rest, axis=1).mean()
-    if not spread > 0:
+    if not spread > _rounding(code):
         raise ValueError("known: expected codes beyond the first principal directions, got none")
     scale = logits.max(1).mean(dtype=np.float64) / spread
+    if not scale > 0:  # a larger residual would count as less unknown
+        raise ValueError("known: expected largest logits above 0 in the mean; log-probabilities are no logits")
 
     def score(output):
         part(output, "logits", len(weight))
@@ -290,6 +294,11 @@ def binarised(output, level=0.5):
     """Image and reconstruction as the score ``diff`` compares them: two bool arrays [N, 28, 28]. level: in (0, 1)."""
     level = _validate.number(level, "level", 0, 1, open_low=True, open_high=True)
     return part(output, "images") > level * 255, part(output, "reconstruction") > level
+
+
+def _rounding(code):
+    """The length below which a difference between codes [N, D] is one of rounding."""
+    return 100 * np.finfo(code.dtype).eps * np.linalg.norm(code, axis=1).mean(dtype=np.float64)
 
 
 def _float32(values):

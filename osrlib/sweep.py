@@ -46,6 +46,8 @@ def run(function, configurations, file, *, backend="loky", scheduler=None, jobs=
     file = _validate.path(file, "file")
     if file.exists() and not file.is_file():
         raise ValueError(f"file: expected a file, or a name for one, got the folder {file}")
+    if below := [str(folder) for folder in file.parents if folder.exists() and not folder.is_dir()]:
+        raise ValueError(f"file: expected a name in a folder, got one below the file {below[0]}")
     progress = _validate.flag(progress, "progress")
     done = _read(file)
     waiting = [configuration for configuration, key in zip(configurations, keys, strict=True) if key not in done]
@@ -98,7 +100,7 @@ def _attempt(function, configuration):
         row = json.loads(json.dumps(row, allow_nan=False))  # as a resumed sweep would read it
         if shared := set(row) & set(configuration):
             raise ValueError(f"row: expected no key of its configuration, got {', '.join(sorted(shared))}")
-    except Exception:  # whatever goes wrong in one row must not stop the others
+    except (Exception, SystemExit):  # whatever goes wrong in one row must not stop the others
         return configuration, None, traceback.format_exc()
     return configuration, row, None
 

@@ -114,8 +114,11 @@ class Tail(_Threshold):
         self.alpha = _validate.number(alpha, "alpha", 0, self.share, open_low=True)
 
     def _line(self, scores):
-        self.tail = TailModel(scores, self.share)
-        return self.tail.line(self.alpha)
+        tail = TailModel(scores, self.share)
+        line = tail.line(self.alpha)
+        if np.isfinite(line):  # else the fit is refused, and what was fitted before stays
+            self.tail = tail
+        return line
 
     def __repr__(self):
         return f"Tail(alpha={self.alpha:g}, share={self.share:g})"

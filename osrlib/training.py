@@ -1,5 +1,6 @@
 """One training loop, and the recipes that the book trains with."""
 
+import inspect
 import time
 from dataclasses import dataclass
 from functools import partial
@@ -11,7 +12,7 @@ from tqdm import tqdm
 from osrlib import _validate
 from osrlib.data import ImageSet
 from osrlib.losses import classification_loss
-from osrlib.models import C2AE, as_device, home, keep_freed_memory, to_input
+from osrlib.models import C2AE, as_device, evaluating, home, keep_freed_memory, to_input
 
 
 @dataclass(frozen=True)
@@ -29,12 +30,12 @@ class Recipe:
     bfloat16: bool = False
 
     def __post_init__(self):
-        for name in ("epochs", "batch_size"):
-            _validate.whole(getattr(self, name), name, 1)
-        _validate.number(self.lr, "lr", 0, open_low=True)
-        _validate.number(self.weight_decay, "weight_decay", 0)
-        for name in ("one_cycle", "bfloat16"):
-            _validate.flag(getattr(self, name), name)
+        checked = {name: _validate.whole(getattr(self, name), name, 1) for name in ("epochs", "batch_size")}
+        checked["lr"] = _validate.number(self.lr, "lr", 0, open_low=True)
+        checked["weight_decay"] = _validate.number(self.weight_decay, "weight_decay", 0)
+        checked |= {name: _validate.flag(getattr(self, name), name) for name in ("one_cycle", "bfloat16")}
+        for name, value in checked.items():  # Python's own numbers: torch takes no others
+            object.__setattr__(self, name, value)
 
 
 RECIPES = {
@@ -79,7 +80,8 @@ def has_bfloat16(device):
 def fit(model, loss, data, recipe, *, seed=0, test=None, progress=True, device=None, on_epoch=None):
     """Train a model in place, leave it in evaluation mode, and return its :class:`History`.
 
-    model: maps float [N, 1, 28, 28] to an :class:`osrlib.models.Output`; loss: one of :mod:`osrlib.losses`; data: an
+    model: maps float [N, 1, 28, 28] to an :class:`osrlib.models.Output`; loss: a function of output, images and labels
+    as in :mod:`osrlib.losses` (``c2ae_loss`` wants a decoder besides, which :func:`fit_c2ae` hands it); data: an
     :class:`osrlib.data.ImageSet`; recipe: a :class:`Recipe` or the name of one; seed: of the shuffling (the weights are
     the caller's: see ``zoo.build``); test: an ImageSet to measure after each epoch, never to choose by; device: where
     to train (default: the model's own); on_epoch: called with the model and its row of the history after each epoch.
@@ -88,7 +90,7 @@ def fit(model, loss, data, recipe, *, seed=0, test=None, progress=True, device=N
     _validate.instance(data, "data", ImageSet)
     if test is not None:
         _validate.instance(test, "test", ImageSet)
-    _validate.function(loss, "loss")
+    _check_loss(loss)
     if on_epoch is not None:
         _validate.function(on_epoch, "on_epoch")
     progress = _validate.flag(progress, "progress")
@@ -98,7 +100,7 @@ def fit(model, loss, data, recipe, *, seed=0, test=None, progress=True, device=N
     # channels_last is the layout that the CPU's convolution kernels want; the numbers stay the same
     model.to(device, memory_format=torch.channels_last)
     images = torch.as_tensor(np.require(_validate.images(data.images), requirements="CW"), device=device)
-    labels = torch.as_tensor(_validate.labels(data.labels, high=9, size=len(images)), device=device)
+    labels = torch.as_tensor(_validate.labels(data.labels, size=len(images)), device=device)
     generator = torch.Generator().manual_seed(_validate.whole(seed, "seed"))
     batches = -(-len(images) // recipe.batch_size)
     # AdamW without weight decay is Adam; fused, one call updates all weights
@@ -120,6 +122,10 @@ def fit(model, loss, data, recipe, *, seed=0, test=None, progress=True, device=N
                 with short:
                     output = model(x)
                     parts = loss(output, x, y)
+                if not parts["loss"].requires_grad:
+                    raise ValueError(
+                        "loss: expected one that a parameter of the model can make smaller; all are frozen"
+                    )
                 optimizer.zero_grad()
                 parts["loss"].backward()
                 optimizer.step()
@@ -149,7 +155,7 @@ def fit_c2ae(model, loss, data, recipe, *, first, smoothing=0.0, **options):
     carry their ``stage``, and the epochs of the second count on. data and options: as in :func:`fit`.
     """
     _validate.instance(model, "model", C2AE)
-    _validate.function(loss, "loss")
+    _check_loss(loss, "decode")
     recipe, first = _recipe(recipe), _recipe(first)
     classify = partial(classification_loss, smoothing=smoothing)
     model.requires_grad_(True)  # it may have been frozen by an earlier training
@@ -162,18 +168,27 @@ def fit_c2ae(model, loss, data, recipe, *, first, smoothing=0.0, **options):
 
 @torch.inference_mode()
 def evaluate(model, loss, data, batch_size=250):
-    """The loss parts and the closed-set accuracy on an ImageSet: a dict with keys ``test_…``."""
+    """The loss parts and the closed-set accuracy on an ImageSet, in evaluation mode: a dict with keys ``test_…``."""
     (device, dtype), sums = home(model), {}
     _validate.instance(data, "data", ImageSet)
-    _validate.function(loss, "loss")
+    _check_loss(loss)
     batch_size = _validate.whole(batch_size, "batch_size", 1)
-    model.eval()
-    for start in range(0, len(data), batch_size):
-        x = to_input(data.images[start : start + batch_size], device).to(dtype)
-        y = torch.as_tensor(data.labels[start : start + batch_size], device=device)
-        output = model(x)
-        _add(sums, loss(output, x, y), output, y)
+    with evaluating(model):
+        for start in range(0, len(data), batch_size):
+            x = to_input(data.images[start : start + batch_size], device).to(dtype)
+            y = torch.as_tensor(data.labels[start : start + batch_size], device=device)
+            output = model(x)
+            _add(sums, loss(output, x, y), output, y)
     return _means(sums, "test")
+
+
+def _check_loss(loss, *besides):
+    """At the door: an argument that is missing would be told by Python, after a stage of training perhaps."""
+    wanted = ("output", "images", "labels", *besides)
+    try:
+        inspect.signature(_validate.function(loss, "loss")).bind(None, None, None, **dict.fromkeys(besides))
+    except TypeError as error:
+        raise ValueError(f"loss: expected a function of {', '.join(wanted)}; {error}") from error
 
 
 def _recipe(recipe):

@@ -199,12 +199,13 @@ def _peak_memory():
 def save(weights):
     """Publish weights: a dict name → model. Writes the safetensors files and their lines in the manifest."""
     for name, model in _validate.instance(weights, "weights", dict).items():
-        _validate.instance(model, _validate.choice(name, "name", MODELS), torch.nn.Module)
+        _validate.instance(model, _validate.choice(name, "weights", MODELS), torch.nn.Module)
     for name, model in weights.items():
         content = safetensors.torch.save({key: value.contiguous() for key, value in model.state_dict().items()})
         manifest = _manifest() | {f"{name}.safetensors": hashlib.sha256(content).hexdigest()}
         text = json.dumps(manifest, indent=2, sort_keys=True) + "\n"
-        # both are written before either takes its name: an interrupted run leaves weights that fit their checksum
+        # both are written before either takes its name: a run that is killed between the two names leaves weights that
+        # load refuses, and nothing worse
         with _files.whole(WEIGHTS / "manifest.json") as lines, _files.whole(WEIGHTS / f"{name}.safetensors") as file:
             file.write(content)
             lines.write(text.encode())

@@ -50,12 +50,13 @@ WRONG_IMAGES = {
     "nothing": None,
 }
 
+# longer than any threshold needs: nothing else is wrong with them
 WRONG_SCORES = {
     "empty": [],
-    "matrix": np.zeros((3, 3)),
+    "matrix": np.arange(90_000.0).reshape(300, 300),
     "text": ["a", "b"],
-    "NaN": [0.1, np.nan],
-    "infinite": [0.1, np.inf],
+    "NaN": [*range(500), np.nan],
+    "infinite": [-np.inf, *range(500)],
     "nothing": None,
     "ragged": [[1], [1, 2]],
 }

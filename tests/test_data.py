@@ -1,12 +1,13 @@
 """Worlds: the right bytes, a cache that cannot lie, and one clear word where a world cannot be had."""
 
+import signal
 import subprocess
 import sys
 
 import numpy as np
 import pytest
 
-from osrlib import data
+from osrlib import _files, data
 from tests.conftest import WRONG_IMAGES
 
 
@@ -72,15 +73,52 @@ def test_a_damaged_cache_is_not_believed(cache, damage):
     assert (again.images == good.images).all()
 
 
-def test_an_interrupted_write_leaves_nothing(cache, monkeypatch):
-    def stop(file, **_):
-        file.write(b"half")
-        raise KeyboardInterrupt
+@pytest.fixture
+def interruptible():
+    """Ctrl-C raises KeyboardInterrupt, also where a shell has started the tests in its background."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
-    monkeypatch.setattr(np, "savez", stop)
+
+def test_ctrl_c_in_a_write_leaves_what_was_there(tmp_path, interruptible):
+    file = tmp_path / "kept"
+    _files.write(file, "as it was")
+    with pytest.raises(KeyboardInterrupt), _files.whole(file) as half:
+        half.write(b"half")
+        half.flush()
+        assert len(list(tmp_path.iterdir())) == 2
+        signal.raise_signal(signal.SIGINT)
+    assert list(tmp_path.iterdir()) == [file] and file.read_text() == "as it was"
+
+
+def test_ctrl_c_before_the_last_step_leaves_no_cache(cache, monkeypatch, interruptible):
+    monkeypatch.setattr(_files.os, "replace", lambda *_: signal.raise_signal(signal.SIGINT))
     with pytest.raises(KeyboardInterrupt):
         data.load("noise")
     assert list(cache.iterdir()) == []
+
+
+def test_a_file_that_another_process_has_mended_is_not_set_aside(cache, monkeypatch):
+    good = data.load("noise")
+    (path,) = cache.iterdir()
+    whole, read = path.read_bytes(), np.load
+    path.write_bytes(whole[:1000])
+
+    def mend(*arguments, **options):
+        path.write_bytes(whole)
+        return read(*arguments, **options)
+
+    monkeypatch.setattr(np, "load", mend)
+    assert np.array_equal(data.load("noise").images, good.images)
+    assert list(cache.iterdir()) == [path] and path.read_bytes() == whole
+
+
+def test_a_cache_of_nobody(monkeypatch):
+    monkeypatch.setenv("OSRLIB_DATA", "~nobody-by-this-name/worlds")
+    for call in (data.cache_dir, data.available, lambda: data.load("noise")):
+        with pytest.raises(ValueError, match="OSRLIB_DATA: expected a folder"):
+            call()
 
 
 def test_the_next_source_is_asked(cache, monkeypatch):

@@ -241,9 +241,10 @@ def test_p_values_need_conformal_lines(mtae, digits):
 def test_the_recommended_rule_refuses_bad_input(rule):
     with pytest.raises(ValueError, match="alpha: expected"):
         OpenSetClassifier.recommended(alpha=0)
-    few = data.load("mnist", "train")[50_000:50_300]
-    with pytest.raises(ValueError, match="at least 499"):
+    few, lines = data.load("mnist", "train")[50_000:50_300], [line.value for line in rule.thresholds]
+    with pytest.raises(ValueError, match="at least 499"):  # for the second line; they would do for the first
         OpenSetClassifier(rule.model, rule.scores, rule.thresholds).fit(few.images)
+    assert [line.value for line in rule.thresholds] == lines
     with pytest.raises(ValueError, match="names: expected 2"):
         OpenSetClassifier(rule.model, rule.scores, rule.thresholds, names=["one"])
 

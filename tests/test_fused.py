@@ -73,3 +73,16 @@ def test_images_that_need_a_gradient_get_it(pictures):
     encoder = models.Encoder().double().train()
     encoder(x).square().sum().backward()
     assert x.grad.abs().max() > 0
+
+
+def test_what_the_fused_layers_do_not_stand_for_goes_through_the_plain_ones(pictures):
+    encoder = models.Encoder().double()
+    encoder(pictures)  # batch statistics, to be frozen
+    encoder[1].eval()
+    before, wanted = copy.deepcopy(encoder.state_dict()), super(models.Encoder, encoder).forward(pictures)
+    torch.testing.assert_close(encoder(pictures), wanted)
+    assert torch.equal(encoder[1].running_mean, before["1.running_mean"])
+    encoder.train()
+    for shape in ((2, 1, 32, 32), (2, 3, 28, 28)):
+        with pytest.raises(RuntimeError):
+            encoder(torch.rand(shape, dtype=torch.float64))

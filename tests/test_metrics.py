@@ -92,6 +92,11 @@ def test_oscr_of_a_perfect_classifier_is_the_auroc(drawn):
     assert metrics.oscr(known, everything_right, unknown).area == pytest.approx(metrics.auroc(known, unknown))
 
 
+def test_openness_of_numpys_short_integers():
+    assert metrics.openness(np.uint8(100), np.uint8(200)) == metrics.openness(100, 200)
+    assert metrics.openness(np.int8(62), np.int8(100)) == metrics.openness(62, 100)
+
+
 def test_openness():
     assert metrics.openness(10, 10) == 0
     assert metrics.openness(6, 10) == pytest.approx(1 - np.sqrt(12 / 16))

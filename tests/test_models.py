@@ -1,7 +1,9 @@
 """The report's layers, exactly; and one way to run them."""
 
+import copy
 import warnings
 from functools import partial
+from multiprocessing.pool import ThreadPool
 
 import numpy as np
 import pytest
@@ -280,3 +282,18 @@ def test_a_look_at_a_model_leaves_every_part_in_its_mode(run):
         run(model)
     assert [module.training for module in model.modules()] == before
     assert len(model.model.encoder[0]._forward_hooks) == 1  # the table's own are gone
+
+
+def test_threads_that_share_a_model_in_training(digits):
+    model = zoo.build("mtae")
+    before, wanted = copy.deepcopy(model.state_dict()), models.infer(zoo.build("mtae"), digits.images).logits
+    with ThreadPool(4) as threads:
+        said = threads.map(lambda _: models.infer(model, digits.images, 50).logits, range(8))
+    for logits in said:
+        np.testing.assert_allclose(logits, wanted, atol=1e-4)
+    assert model.training and all(torch.equal(before[key], value) for key, value in model.state_dict().items())
+
+
+def test_gram_features_want_a_classifier_of_codes():
+    with pytest.raises(ValueError, match="model: expected one that classifies its code"):
+        models.GramFeatures(zoo.load("mtae-cnn"))

@@ -54,6 +54,12 @@ def test_whatever_changes_the_answer_is_asked_anew(images, calls):
     assert len(calls) == 8
 
 
+def test_weights_in_half_the_bits_are_remembered_too(images, calls):
+    model = zoo.load("mtae").bfloat16()
+    first, second = (models.infer(model, images) for _ in range(2))
+    assert len(calls) == 1 and np.array_equal(first.code, second.code)
+
+
 def test_a_damaged_file_is_not_believed(images, calls, tmp_path):
     wanted = models.infer(zoo.load("mtae"), images)
     (file,) = tmp_path.iterdir()
@@ -82,8 +88,12 @@ def test_what_nobody_asks_for_is_forgotten(tmp_path, monkeypatch):
     old, new = tmp_path / "old.npz", tmp_path / "new.npz"
     for file in (old, new):
         file.write_bytes(b"")
-    os.utime(old, (time.time() - 90_000,) * 2)
+    (tmp_path / "folder.npz").mkdir()
+    (tmp_path / "thesis.txt").write_text("somebody else's")
+    for file in tmp_path.iterdir():
+        if file != new:
+            os.utime(file, (time.time() - 90_000,) * 2)
     remember.forget()
-    assert not old.exists() and new.exists()
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["folder.npz", "new.npz", "thesis.txt"]
     monkeypatch.delenv(remember.FOLDER)
     remember.forget()

@@ -54,8 +54,9 @@ def test_reconstruction_scores_refuse(score, output, mtae):
     score = partial(scores.content, model=mtae) if score == "content" else score
     broken = output.reconstruction.copy()
     broken[3, 4, 5] = np.nan
+    few = output.reconstruction[:5]
     for wrong in (None, output._replace(reconstruction=None), output._replace(reconstruction=broken),
-                  output._replace(images=None, code=None), output._replace(reconstruction=broken[:5])):  # fmt: skip
+                  output._replace(images=None, code=None), output._replace(reconstruction=few)):  # fmt: skip
         with pytest.raises(ValueError, match="output: expected"):
             score(wrong)
 
@@ -325,8 +326,6 @@ def test_a_score_beyond_float32_is_its_largest_number():
     far = Output(np.eye(2), np.array([[1e15, -1e15], [-1e15, 1e15]]))
     assert scores.mahalanobis(known, member)(far).tolist() == [largest, largest]
     assert scores.vim(known, np.eye(2), np.ones(2), 1)(far).tolist() == [largest, largest]
-    downhill = scores.vim(known._replace(logits=-known.logits - 1e14), np.eye(2), np.ones(2), 1)
-    assert downhill(far).tolist() == [-largest, -largest]
 
 
 def test_vim_wants_the_classes_that_it_was_made_for():
@@ -357,3 +356,60 @@ def test_vim_wants_the_classes_that_it_was_made_for():
 def test_scores_of_known_images_refuse(make):
     with pytest.raises(ValueError, match="expected"):
         make(coded([[1, 0], [0, 1], [1, 1]]))
+
+
+def test_vim_refuses_log_probabilities(digits):
+    known, last = infer(zoo.load("cnn"), digits.images), zoo.load("cnn").classifier[0]
+    parts = last.weight.detach().numpy(), last.bias.detach().numpy()
+    with pytest.raises(ValueError, match="log-probabilities are no logits"):
+        scores.vim(known, *parts)
+    raw = known._replace(logits=known.code @ parts[0].T + parts[1])
+    assert scores.vim(raw, *parts)(raw).shape == (500,)
+
+
+@pytest.mark.parametrize("turn", [lambda field: field[::-1], lambda field: np.frombuffer(field.tobytes(), field.dtype)
+                                  .reshape(field.shape)], ids=["mirrored", "read-only"])  # fmt: skip
+def test_arrays_that_torch_would_not_take(turn, output, mtae, recwarn):
+    turned = Output(*(None if field is None else turn(field) for field in output))
+    for score in (scores.style, partial(scores.content, model=mtae), scores.norm, scores.diff):
+        plain = score(Output(*(None if field is None else np.array(field) for field in turned)))
+        np.testing.assert_array_equal(score(turned), plain)
+    assert not recwarn.list
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.longdouble])
+def test_wide_numbers_give_scores_in_float32(dtype, output, mtae):
+    wide = output._replace(
+        **{name: getattr(output, name).astype(dtype) for name in ("logits", "code", "reconstruction")}
+    )
+    for score in (
+        scores.style,
+        partial(scores.content, model=mtae),
+        scores.norm,
+        scores.diff,
+        scores.msp,
+        scores.energy,
+    ):
+        values = score(wide)
+        assert values.dtype == np.float32
+        np.testing.assert_allclose(values, score(output), rtol=1e-4)
+
+
+def test_known_images_with_too_few_directions_are_refused(digits):
+    several = Output(np.eye(10)[np.arange(200) % 10], None, images=np.tile(digits.images[:20], (10, 1, 1)))
+    assert scores.pca_residual(several, 19)(several).max() < 1e-3
+    with pytest.raises(ValueError, match="20 directions or more, got 19"):
+        scores.pca_residual(several, 20)
+    with pytest.raises(ValueError, match="1 directions or more, got 0"):
+        scores.pca_residual(several._replace(images=np.zeros((200, 28, 28), np.uint8)), 1)
+
+
+def test_known_codes_that_differ_by_rounding_alone_are_refused():
+    random, logits = np.random.default_rng(0), 9 * np.eye(3)[np.arange(60) % 3]
+    flat = random.normal(size=(60, 2)) @ random.normal(size=(2, 6))
+    for code in (flat, flat.astype(np.float32)):
+        with pytest.raises(ValueError, match="beyond the first principal directions"):
+            scores.vim(Output(logits, code), random.normal(size=(3, 6)), np.zeros(3), 3)
+    for code in (np.full((60, 6), 0.1), np.full((60, 6), 0.1, np.float32)):
+        with pytest.raises(ValueError, match="differ within a class"):
+            scores.mahalanobis(Output(logits, code), np.arange(60) % 3)

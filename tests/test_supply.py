@@ -25,8 +25,9 @@ WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.y*ml"))
 PICKLES = {"pickle", "cPickle", "dill", "cloudpickle", "shelve", "marshal"}
 LOADERS = {"torch.load", "torch.hub.load", "joblib.load", "pandas.read_pickle", "yaml.load", "os.system", "eval",
            "exec", "torchvision.datasets.CIFAR10", "torchvision.datasets.CIFAR100", "importlib.import_module",
+           "torch.serialization.load", "torch.jit.load", "yaml.unsafe_load", "yaml.full_load", "__import__",
 }  # fmt: skip
-"""Calls that run what a file says. torchvision's CIFAR10 unpickles what it has downloaded."""
+"""What runs what a file says. torchvision's CIFAR10 unpickles what it has downloaded."""
 
 
 def faults(code):
@@ -42,16 +43,20 @@ def faults(code):
                     whole if module is not None or alias.asname else alias.name.split(".")[0]
                 )
                 found += [whole] if whole.split(".")[0] in PICKLES else []
-    for node in ast.walk(tree):
+    harmless = set()
+    for node in ast.walk(tree):  # a call comes before the name of what it calls
         if isinstance(node, ast.Call):
-            first, *rest = ast.unparse(node.func).split(".")
-            call, options = ".".join([meant.get(first, first), *rest]), {one.arg: one.value for one in node.keywords}
-            if call in LOADERS:
-                found.append(call)
-            if call == "numpy.load" and ast.unparse(options.get("allow_pickle", node.func)) != "False":
-                found.append(call)
-            if "shell" in options:
-                found.append("shell")
+            options = {one.arg: one.value for one in node.keywords}
+            found += ["shell"] if "shell" in options else []
+            if "allow_pickle" in options:
+                off = ast.unparse(options["allow_pickle"]) == "False"
+                harmless.add(node.func) if off else found.append("allow_pickle")
+            if ast.unparse(node.func) == "getattr" and isinstance(node.args[1], ast.Constant):
+                found += [loader for loader in LOADERS if loader.split(".")[-1] == node.args[1].value]
+        elif isinstance(node, ast.Attribute | ast.Name):  # called here, or handed on to be called
+            first, *rest = ast.unparse(node).split(".")
+            name = ".".join([meant.get(first, first), *rest])
+            found += [name] if name in LOADERS or (name == "numpy.load" and node not in harmless) else []
     return found
 
 
@@ -91,6 +96,14 @@ def test_no_pickle_is_ever_loaded():
         "yaml.load(text)",
         "subprocess.run('ls', shell=True)",
         "eval(text)",
+        "import torch\nmap(torch.load, files)",
+        "import torch\nread = torch.load",
+        "partial(np.load, allow_pickle=True)",
+        "np.lib.format.read_array(file, allow_pickle=True)",
+        "import torch\ntorch.jit.load(file)",
+        "yaml.unsafe_load(text)",
+        "__import__('pickle')",
+        "getattr(datasets, 'CIFAR10')(folder)",
     ],
 )
 def test_what_the_search_finds(code):

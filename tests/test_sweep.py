@@ -47,6 +47,23 @@ def test_a_failing_row_is_named_and_tried_again(configurations, tmp_path, capfd)
     assert again[0] == rows[0]
 
 
+def leave(configuration):
+    if configuration["x"]:
+        sys.exit("no such option")
+    return {"left": False}
+
+
+def test_a_row_that_leaves_is_a_row_that_failed(tmp_path, capfd):
+    assert sweep.run(leave, [{"x": 1}, {"x": 0}], tmp_path / "rows", jobs=1) == [{"x": 0, "left": False}]
+    assert "SystemExit: no such option" in capfd.readouterr().err
+
+
+def test_no_file_lies_below_a_file(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ValueError, match="file: expected a name in a folder"):
+        sweep.run(leave, [{"x": 0}], tmp_path / "file" / "rows", jobs=1)
+
+
 def test_half_a_line_is_cut_off(configurations, tmp_path):
     good = json.dumps([configurations[0], {"square": -1}]) + "\n"
     (tmp_path / "rows").write_text(good + '[{"x": 1, "lo')

@@ -10,6 +10,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -151,6 +152,43 @@ def test_the_plain_recipe_is_adam(digits):
 def test_wrong_recipes(wrong):
     with pytest.raises(ValueError, match="expected"):
         training.Recipe(**({"epochs": 1, "batch_size": 10, "lr": 1e-3} | wrong))
+
+
+def test_numpys_numbers_in_a_recipe(digits):
+    recipe = training.Recipe(np.int64(1), np.int32(250), np.float32(1e-3), np.True_, np.float64(0.01))
+    assert recipe == training.Recipe(1, 250, float(np.float32(1e-3)), True, 0.01)
+    assert len(training.fit(zoo.build("mtae"), losses.multitask_loss, digits, recipe, progress=False)) == 1
+
+
+def test_losses_that_cannot_train_are_refused_at_the_door(digits):
+    model, recipe, seen = models.C2AE(), training.Recipe(1, 250, 1e-3), []
+    for call in (training.fit, training.evaluate):
+        with pytest.raises(ValueError, match=r"loss: expected a function of output, images, labels; missing .*decode"):
+            call(model, losses.c2ae_loss, digits, *([recipe] if call is training.fit else []))
+    with pytest.raises(ValueError, match="output, images, labels, decode; got an unexpected keyword"):
+        training.fit_c2ae(
+            model, losses.multitask_loss, digits, recipe, first=recipe, on_epoch=lambda *_: seen.append(1)
+        )
+    assert not seen
+    model.freeze()
+    with pytest.raises(ValueError, match="all are frozen"):
+        training.fit(model, losses.classification_loss, digits, recipe, progress=False)
+
+
+def test_letters_can_be_the_known_classes():
+    letters = data.load("letters").sample(300)
+    model = models.MultiTaskAE(classes=52)
+    training.fit(model, losses.multitask_loss, letters, training.Recipe(1, 100, 1e-3), progress=False)
+    with pytest.raises(ValueError, match=r"expected classes in 0..9"):
+        training.fit(
+            models.MultiTaskAE(), losses.multitask_loss, letters, training.Recipe(1, 300, 1e-3), progress=False
+        )
+
+
+def test_evaluation_leaves_the_model_in_its_mode(digits):
+    model = zoo.build("mtae").train()
+    training.evaluate(model, losses.multitask_loss, digits)
+    assert all(module.training for module in model.modules())
 
 
 def test_wrong_training_data(digits):
