@@ -150,6 +150,20 @@ def missing_worlds():
     return [name for name in ("fashion", "cifar10") if not ready[name][0]]
 
 
+def run_cells(raw):
+    """Run a notebook, a path, in its place. Returns what it has become.
+
+    A kernel gets a second start: its ports are chosen before it takes them, and can be gone by then.
+    """
+    options = {"kernel_name": "python3", "cwd": NOTEBOOKS, "progress_bar": sys.stderr.isatty()}
+    try:
+        return papermill.execute_notebook(raw, raw, **options)
+    except DeadKernelError:  # in the middle of a cell: it would die there again
+        raise
+    except RuntimeError:  # before its first answer
+        return papermill.execute_notebook(raw, raw, **options)
+
+
 def execute(name, target, told=None):
     """Run one chapter from its source and write the notebook to ``target``: what it took, as a dict.
 
@@ -161,9 +175,7 @@ def execute(name, target, told=None):
     start, memory = time.perf_counter(), PeakMemory()
     try:
         with memory:
-            run = papermill.execute_notebook(
-                raw, raw, kernel_name="python3", cwd=NOTEBOOKS, progress_bar=sys.stderr.isatty()
-            )
+            run = run_cells(raw)
     except papermill.PapermillExecutionError as error:
         message = re.sub(r"\x1b\[[0-9;]*m", "", "\n".join(error.traceback))
         place = f"{name}, cell {error.cell_index} (In [{error.exec_count}])"

@@ -265,8 +265,9 @@ def vim(known, weight, bias, dimension=64):
 
     The code is centred where the logits vanish, o = −W⁺ b. R spans all but the first ``dimension`` principal directions
     of known codes. Score: a · ‖Rᵀ(z − o)‖₂ + energy, with a the mean largest logit of known images over their mean
-    residual. known: output on training images; weight [K, D], bias [K]: of the linear layer that turns a code into
-    logits, as arrays; dimension: in 1..D − 1. Returns the score, a function of an output.
+    residual. known: output on training images, its logits as they are: log-probabilities are refused; weight [K, D],
+    bias [K]: of the linear layer that turns a code into logits, as arrays; dimension: in 1..D − 1. Returns the score, a
+    function of an output.
     """
     code, logits = part(known, "code"), part(known, "logits")
     weight = _validate.numbers(weight, "weight", (logits.shape[1], code.shape[1]))
