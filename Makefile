@@ -70,4 +70,4 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	@touch $@
 
 clean:
-	rm -rf _build $(VENV) dist .pytest_cache .ruff_cache
+	rm -rf _build $(VENV) dist mutants .pytest_cache .ruff_cache

@@ -11,6 +11,7 @@ import collections
 import datetime
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -32,7 +33,6 @@ ROWS = {
 }
 """Row → Python, dependency versions, make targets. The same versions render the same page, whatever the Python: so the
 page is built, and tested in a browser, where the versions differ, with what CI runs, and where a world is missing."""
-SHOWN = ("torch", "torchvision", "numpy", "scipy", "scikit-learn", "matplotlib", "pytest")
 MINE = (
     "OSRLIB_REMEMBER",
     "OSRLIB_OFFLINE",
@@ -43,6 +43,11 @@ MINE = (
     "MAKEOVERRIDES",
 )
 """What a row does not take over from the one who runs it. The cache of data it does."""
+
+
+def canonical(package):
+    """A package's name as indexes compare it."""
+    return re.sub(r"[-_.]+", "-", package).lower()
 
 
 def constraints(versions, python, clone, folder):
@@ -92,7 +97,10 @@ def run(name):
         except (subprocess.CalledProcessError, FileNotFoundError) as error:  # nothing to install, or no environment
             print(f"{name}: {error}", file=sys.stderr)
             codes.append(1)
-        found = {package["name"].lower(): package["version"] for package in json.loads(installed)}
+        found = {canonical(package["name"]): package["version"] for package in json.loads(installed)}
+        # what a range is given for, whatever else comes with it
+        project = (clone / "pyproject.toml").read_text(encoding="utf-8")
+        asked = sorted({canonical(name) for name in re.findall(r'"([A-Za-z][\w.-]*)[><=~]', project)})
         cases = list(xml.etree.ElementTree.parse(report).iter("testcase")) if report.exists() else []
         skipped = collections.Counter(s.get("message") for case in cases for s in case.findall("skipped"))
         failed = [
@@ -109,7 +117,7 @@ def run(name):
             "failed": failed,
             "skipped": dict(skipped),
             "seconds": round(time.perf_counter() - start),
-            "packages": {package: found.get(package) for package in SHOWN},
+            "packages": {package: found[package] for package in asked if package in found},
             "commit": commit,
             "date": f"{datetime.datetime.now(datetime.timezone.utc):%Y-%m-%d}",
         }

@@ -1,8 +1,8 @@
 """Would the tests notice? Changes the code of the core in one place at a time, and runs the tests that reach it.
 
-    python .ci/mutation.py                     every module of the core, about half an hour on two cores; goes on
-                                               where an interrupted run stopped, as mutants/ has it
-    python .ci/mutation.py detector losses     these modules, from the beginning
+    python .ci/mutation.py                     every module of the core, about half an hour on two cores
+    python .ci/mutation.py detector losses     these modules
+    python .ci/mutation.py --resume            goes on where an interrupted run of all stopped, as mutants/ has it
 
 mutmut makes the mutants, as ``[tool.mutmut]`` in pyproject.toml says, and knows which tests reach which function. This
 prints the share that was killed, by module, and the survivors, and writes both to ``book/results/mutation.json``, which
@@ -34,11 +34,13 @@ def core():
 
 def main(modules):
     """Run mutmut, print its score and write it. Returns the exit code."""
+    resume = modules == ["--resume"]
+    modules = core() if resume or not modules else modules
     if unknown := set(modules) - set(core()):
         print(f"modules: {', '.join(core())}. Not one of them: {', '.join(unknown)}", file=sys.stderr)
         return 2
-    names = [f"osrlib.{module}.*" for module in modules]  # mutmut tries those again that it is given by name
-    modules = modules or core()
+    # mutmut tries those again that it is given by name, and of the others those that it has no verdict on
+    names = [] if resume else [f"osrlib.{module}.*" for module in modules]
     command = ["git", "-C", ROOT, "describe", "--always", "--dirty=, changed since", "--abbrev=12", "--exclude=*"]
     commit = subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
     mutmut = [sys.executable, "-m", "mutmut"]
@@ -77,4 +79,4 @@ if __name__ == "__main__":
     try:
         sys.exit(main(sys.argv[1:]))
     except KeyboardInterrupt:
-        sys.exit("\nInterrupted. What was tried is kept in mutants/; the command without modules goes on.")
+        sys.exit("\nInterrupted. What was tried is kept in mutants/; python .ci/mutation.py --resume goes on.")

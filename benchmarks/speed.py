@@ -150,7 +150,9 @@ def apart(task, *arguments):
     if kept.exists():
         return json.loads(kept.read_text())
     command = [sys.executable, __file__, "--task", task, *map(str, arguments)]
-    answer = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.splitlines()[-1]
+    # in a session of its own: Ctrl-C reaches the run alone, which then ends this part of it
+    ran = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, start_new_session=True)
+    answer = ran.stdout.splitlines()[-1]
     _files.write(kept, answer)
     return json.loads(answer)
 

@@ -373,7 +373,8 @@ def build_book(jobs):
     export.write(SITE / "extra" / "playground")
     shutil.rmtree(RENDER, ignore_errors=True)
     command = [*JUPYTER_BOOK, "build", SITE, "--path-output", RENDER, "-W", "-n", "--keep-going", "-q"]
-    if subprocess.run(list(map(str, command)), check=False).returncode:
+    # in a session of its own: Ctrl-C reaches this process alone, which then ends that one
+    if subprocess.run(list(map(str, command)), check=False, start_new_session=True).returncode:
         raise BuildError("Jupyter Book found the faults above")
     html, archive = RENDER / "_build" / "html", BUILD / f"{ARCHIVE}.zip"
     for page in html.rglob("*.html"):

@@ -158,7 +158,8 @@ def matrix_lines(file=ROOT / "book" / "results" / "matrix.json"):
     lines = [
         "## Under other versions",
         "",
-        "`make matrix` runs the README's commands in fresh clones of the last commit. Each row names its Python, and "
+        "`make matrix` runs the README's commands in fresh clones of the last commit, with all tests but the one that "
+        "compares this table with what `pyproject.toml` asks for. Each row names its Python, and "
         "has its own versions of what the book depends on: the pinned ones, the oldest allowed, or the newest. What is "
         "installed is the row's own; the data come from the cache of the machine.",
         "",

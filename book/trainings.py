@@ -119,7 +119,8 @@ def run():
     for unit in every():
         name = f"{unit.name}-{unit.seed}"
         weights, record = FOLDER / f"{name}.safetensors", FOLDER / f"{name}.json"
-        if record.exists() and json.loads(record.read_text())["code"] == code:
+        told = json.loads(record.read_text()) if record.exists() else {}
+        if told.get("code") == code and told.get("weights") == _sha256(weights):
             print(f"{name}: reused from an interrupted run", flush=True)
             continue
         print(f"{name}: training", flush=True)
@@ -129,9 +130,14 @@ def run():
         state = {key: value.contiguous() for key, value in model.state_dict().items()}
         with _files.whole(weights) as file:
             file.write(safetensors.torch.save(state))
-        _files.write(record, json.dumps({"code": code, "history": history}))  # last: it marks the unit as done
+        # last: it marks the unit as done
+        _files.write(record, json.dumps({"code": code, "weights": _sha256(weights), "history": history}))
         row = history[-1]
         print(f"{name}: accuracy {row['test_accuracy']:.2%}, {sum(h['seconds'] for h in history):.0f} s", flush=True)
+
+
+def _sha256(file):
+    return hashlib.sha256(file.read_bytes()).hexdigest() if file.exists() else None
 
 
 def trained(name, seed=0):

@@ -1,5 +1,6 @@
 """Your own images: files of any size and colour, brought into MNIST's format."""
 
+import math
 import os
 import sys
 import warnings
@@ -13,6 +14,7 @@ from osrlib import _validate
 
 BOX, SIDE = 20, 28
 CENTRE = 14.5  # where the digits of MNIST have it, in pixels from the edge: the middle of pixel 14
+ENOUGH = 2000 * 2000  # pixels: what is larger is reduced first, so that no picture fills the memory
 EVEN, FAINT = 0.15, 0.08  # shares of full contrast: what counts as one shade, and what as a stroke
 
 
@@ -36,14 +38,14 @@ def read(folder):
     images, files, skipped = [], [], {}
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder)
-        if not path.is_file() or any(part.startswith(".") for part in name.parts):
-            continue
         try:
+            if not path.is_file() or any(part.startswith(".") for part in name.parts):
+                continue
             images.append(read_file(path))
             files.append(str(name))
-        except ValueError as error:
-            skipped[str(name)] = str(error)
-            print(f"skipped {name}: {error}", file=sys.stderr)
+        except (ValueError, PermissionError) as error:  # a folder can show its names and keep what they stand for
+            skipped[str(name)] = getattr(error, "strerror", None) or str(error)
+            print(f"skipped {name}: {skipped[str(name)]}", file=sys.stderr)
     if not images:
         raise ValueError(f"folder: expected at least one image in {str(folder)!r}, got {len(skipped)} other files")
     return Pictures(np.stack(images), files, skipped)
@@ -104,7 +106,7 @@ def _grey(image):
     if isinstance(image, np.ndarray):
         if not _validate.plain(image) or image.ndim != 2 or image.size == 0 or image.dtype != np.uint8:
             raise ValueError(f"image: expected uint8 [height, width], got {_validate.describe(image)}")
-        return image / 255
+        return _reduced(Image.fromarray(np.ascontiguousarray(image)))
     if 0 in _validate.instance(image, "image", Image.Image).size:
         raise ValueError(f"image: expected one pixel or more, got the size {image.size}")
     try:
@@ -113,16 +115,19 @@ def _grey(image):
     except Exception as error:  # Pillow opens lazily: a torn file shows itself only here, in many ways
         raise ValueError(f"image: expected one that can be decoded ({error})") from error
     if image.mode.startswith(("I", "F")):  # 16 bits and more, which convert("L") would cut off at 255
-        values = np.clip(np.nan_to_num(np.asarray(image, dtype=np.float64)), 0, None)
-        return np.clip(
-            values / next(top for top in (1, 255, 65535, max(65536, values.max())) if values.max() <= top), 0, 1
-        )
+        values = np.clip(_validate.numbers(np.asarray(image), "image"), 0, None)
+        return values / next(top for top in (1, 255, 65535, max(65536, values.max())) if values.max() <= top)
     if "A" in image.getbands() or "transparency" in image.info:
         image = image.convert("RGBA")
         inked = np.asarray(image.convert("L"))[np.asarray(image)[..., 3] > 127]
         paper = "black" if inked.size and inked.mean() > 127 else "white"
         image = Image.alpha_composite(Image.new("RGBA", image.size, paper), image)
-    return np.asarray(image.convert("L")) / 255
+    return _reduced(image.convert("L"))
+
+
+def _reduced(grey):
+    """An image of mode L as float [height, width] in [0, 1], of about ``ENOUGH`` pixels at most."""
+    return np.asarray(grey.reduce(math.ceil(math.sqrt(grey.width * grey.height / ENOUGH)))) / 255
 
 
 def _resize(grey, height, width):

@@ -51,7 +51,7 @@ def c2ae_loss(output, images, labels, decode, alpha=0.9):
     images, other = images.squeeze(1), labels.roll(1)
     differ = other != labels
     code = torch.cat([output.code, output.code[differ]])
-    drawn = decode(code, torch.cat([labels, other[differ]]))
+    drawn = _validate.tensor(decode(code, torch.cat([labels, other[differ]])), "decode's answer", [len(code), 28, 28])
     match = F.l1_loss(drawn[: len(labels)], images)
     # a batch of one class has no non-match: its share is an exact zero, not the mean of nothing
     nonmatch = F.l1_loss(drawn[len(labels) :], images.roll(1, 0)[differ], reduction="sum")

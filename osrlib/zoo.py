@@ -200,6 +200,10 @@ def save(weights):
     """Publish weights: a dict name → model. Writes the safetensors files and their lines in the manifest."""
     for name, model in _validate.instance(weights, "weights", dict).items():
         _validate.instance(model, _validate.choice(name, "weights", MODELS), torch.nn.Module)
+        with torch.random.fork_rng(devices=[]):
+            wanted = {key: value.shape for key, value in MODELS[name].build().state_dict().items()}
+        if {key: value.shape for key, value in model.state_dict().items()} != wanted:
+            raise ValueError(f"weights: expected the weights of {name!r}, got those of another {type(model).__name__}")
     for name, model in weights.items():
         content = safetensors.torch.save({key: value.contiguous() for key, value in model.state_dict().items()})
         manifest = _manifest() | {f"{name}.safetensors": hashlib.sha256(content).hexdigest()}

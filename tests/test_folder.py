@@ -1,5 +1,11 @@
 """Own images: any size, any colour, and files that are no images."""
 
+import os
+import subprocess
+import sys
+import tracemalloc
+from pathlib import Path
+
 import numpy as np
 import pytest
 from PIL import Image, ImageDraw
@@ -104,6 +110,42 @@ def test_any_shape(shape):
     image = np.full(shape, 255, np.uint8)
     image[shape[0] // 2, shape[1] // 2] = 0
     assert folder.to_mnist(image).shape == (28, 28)
+
+
+def test_a_picture_of_many_pixels_takes_little_memory():
+    large = drawing((7500, 5000), mode="L", box=(3000, 1000, 4250, 4000))
+    tracemalloc.start()
+    image = folder.to_mnist(large)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert apart(image, folder.to_mnist(drawing())) < 6 and apart(folder.to_mnist(np.asarray(large)), image) == 0
+    assert peak < 300e6
+
+
+@pytest.mark.parametrize("wrong", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("where", [..., (3, 4)], ids=["everywhere", "one pixel"])
+def test_grey_levels_that_are_no_numbers_are_refused(wrong, where, tmp_path):
+    levels = np.zeros((40, 30), np.float32)
+    levels[where] = wrong
+    Image.fromarray(levels).save(tmp_path / "levels.tiff")
+    with pytest.raises(ValueError, match=r"image: expected finite numbers, got \d+ NaN or infinite"):
+        folder.read_file(tmp_path / "levels.tiff")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="permissions are POSIX's")
+def test_a_folder_that_shows_names_only_is_passed_over(tmp_path):
+    (tmp_path / "closed").mkdir()
+    for place in ("closed/a.png", "b.png"):
+        drawing().save(tmp_path / place)
+    (tmp_path / "closed").chmod(0o444)
+    # root may look where others may not, unless it lays that right down
+    prefix = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"] if os.geteuid() == 0 else []
+    read = "import sys; from osrlib import folder; told = folder.read(sys.argv[1]); print(told.files, [*told.skipped])"
+    command = [*prefix, sys.executable, "-c", read, str(tmp_path)]
+    ran = subprocess.run(command, capture_output=True, text=True)
+    (tmp_path / "closed").chmod(0o755)
+    assert ran.stdout.strip() == f"['b.png'] {[str(Path('closed/a.png'))]}", ran.stderr
+    assert f"skipped {Path('closed/a.png')}: Permission denied" in ran.stderr and "Traceback" not in ran.stderr
 
 
 def test_a_folder(tmp_path, capfd, monkeypatch):

@@ -90,6 +90,13 @@ def test_every_link_anchor_and_picture_is_there(pages):
     assert wrong == {}
 
 
+def test_the_address_of_the_book_leads_to_its_first_page():
+    need((HTML / "index.html").exists(), "there is no built page: run make book")
+    (refresh,) = read(HTML / "index.html").find_all("meta", attrs={"http-equiv": re.compile("(?i)refresh")})
+    target = re.fullmatch(r"\d+; ?url=(.+)", refresh["content"], re.IGNORECASE)[1]
+    assert target == "book/intro.html" and "Knowing what you don" in read(HTML / target).title.get_text()
+
+
 def test_every_citation_has_its_entry(pages):
     bibliography = HTML / "book" / "references.html"
     cited = {

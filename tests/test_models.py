@@ -189,6 +189,14 @@ def test_c2ae_loss_by_hand():
     assert parts["loss"].item() == pytest.approx(0.9 * 0.5 + 0.1 * 0.75)
 
 
+def test_c2ae_loss_refuses_drawings_of_another_shape():
+    # with one axis more, each drawing would be compared with every image
+    said, images, labels = models.Output(None, torch.zeros(3, 128)), torch.rand(3, 1, 28, 28), torch.tensor([4, 4, 7])
+    for shape in ((5, 1, 28, 28), (5, 784), (3, 28, 28), (5, 28, 1)):
+        with pytest.raises(ValueError, match=r"decode's answer: expected .* \[5, 28, 28\], got"):
+            losses.c2ae_loss(said, images, labels, lambda code, condition, shape=shape: torch.zeros(shape))
+
+
 def test_c2ae_loss_of_one_class():
     images, code = torch.ones(2, 1, 28, 28), torch.zeros(2, 128)
     blank = lambda code, condition: torch.zeros(len(code), 28, 28)  # noqa: E731

@@ -136,7 +136,8 @@ def test_no_file_holds_a_secret():
     if listed.returncode:
         pytest.skip("not under version control")
     secret = re.compile(
-        rb"-----BEGIN [A-Z ]*PRIVATE|\bgh[pousr]_[A-Za-z0-9]{30}|\bAKIA[A-Z0-9]{16}\b|\bhf_[A-Za-z]{30}"
+        rb"-----BEGIN [A-Z ]*PRIVATE|\bgh[pousr]_[A-Za-z0-9]{30}|\bgithub_pat_\w{30}|\bpypi-Ag[\w-]{30}"
+        rb"|\bAKIA[A-Z0-9]{16}\b|\bhf_[A-Za-z]{30}"
     )
     held = [name for name in listed.stdout.split("\0") if name and secret.search((ROOT / name).read_bytes())]
     assert held == []

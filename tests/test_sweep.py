@@ -78,13 +78,14 @@ import sys
 from osrlib import sweep
 from tests.test_sweep import square
 wanted = [{"x": x, "log": sys.argv[1] + "/calls", "wait": 0.4} for x in (0, 1, 2, 4, 5, 6)]
-print(len(sweep.run(square, wanted, sys.argv[1] + "/rows", jobs=1)))
+print(len(sweep.run(square, wanted, sys.argv[1] + "/rows", jobs=int(sys.argv[2]))))
 """
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals are sent in another way there")
-def test_an_interrupted_sweep_goes_on(tmp_path):
-    command = [sys.executable, "-c", SLOW, str(tmp_path)]
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_an_interrupted_sweep_goes_on(jobs, tmp_path):
+    command = [sys.executable, "-c", SLOW, str(tmp_path), str(jobs)]
     # a test run in the background of a shell has this signal switched off, and its children inherit that
     first = subprocess.Popen(
         command, cwd=ROOT, stderr=subprocess.PIPE, text=True, start_new_session=True,
@@ -103,6 +104,26 @@ def test_an_interrupted_sweep_goes_on(tmp_path):
     assert second.stdout.strip() == "6"
     ran = calls(tmp_path)
     assert all(ran.count(x) == 1 for x in finished) and set(ran) == {0, 1, 2, 4, 5, 6}
+
+
+def dies_once(configuration):
+    """A function that takes its process down, at its first call for x = 3."""
+    mark = Path(configuration["log"]).with_name("died")
+    if configuration["x"] == 3 and not mark.exists():
+        mark.touch()
+        time.sleep(1)  # until the others are done
+        os._exit(9)
+    return {"square": configuration["x"] ** 2}
+
+
+def test_a_sweep_whose_worker_dies_keeps_its_rows_and_goes_on(configurations, tmp_path):
+    wanted = [one for one in configurations if one["x"] in (0, 1, 3)]
+    with pytest.raises(
+        SystemExit, match=r"(?s)a worker died \(.*2 rows are kept in .*; the next run goes on from there"
+    ):
+        sweep.run(dies_once, wanted, tmp_path / "rows", jobs=2, progress=False)
+    rows = sweep.run(dies_once, wanted, tmp_path / "rows", jobs=2, progress=False)
+    assert [row["square"] for row in rows] == [0, 1, 9]
 
 
 def test_a_sweep_refuses(configurations, tmp_path, capfd):

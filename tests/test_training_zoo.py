@@ -15,6 +15,7 @@ import pytest
 import torch
 
 from osrlib import claims, data, losses, models, scores, thresholds, training, zoo
+from tests.conftest import need
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "book"))
@@ -49,6 +50,31 @@ def test_each_recipe_gives_the_same_weights_twice(name):
         assert torch.equal(a, b), key
     seconds = {"seconds": None}
     assert [row | seconds for row in told] == [row | seconds for row in again]
+
+
+TWO_THREADS = """
+import hashlib
+from dataclasses import replace
+import torch
+from osrlib import data, zoo
+torch.set_num_threads(2)
+few = data.load("mnist", "train")[:300]
+for name in ("mtae", "mtae-cnn", "c2ae"):
+    model, spec = zoo.build(name, seed=1), zoo.MODELS[name]
+    first = spec.first and replace(spec.first, epochs=1)
+    spec.fit(model, few, recipe=replace(spec.recipe, epochs=1), first=first, seed=1, progress=False)
+    state = b"".join(value.numpy().tobytes() for value in model.state_dict().values())
+    print(name, hashlib.sha256(state).hexdigest())
+"""
+
+
+def test_each_model_gets_the_same_weights_in_two_processes_of_two_threads():
+    """As a reader trains: ``make test`` gives each of its own processes one thread."""
+    start = [sys.executable, "-c", TWO_THREADS]
+    both = [subprocess.Popen(start, cwd=ROOT, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    first, second = (process.communicate(timeout=200)[0].splitlines() for process in both)
+    assert [line.split()[0] for line in first] == ["mtae", "mtae-cnn", "c2ae"] and first == second
+    assert len({line.split()[1] for line in first}) == 3
 
 
 THREADED = """
@@ -251,6 +277,9 @@ def test_save_writes_a_manifest_that_load_accepts(tmp_path, monkeypatch):
         assert torch.equal(a, b)
     with pytest.raises(ValueError, match="expected one of"):
         zoo.save({"other": model})
+    with pytest.raises(ValueError, match="expected the weights of 'mtae', got those of another BaselineCNN"):
+        zoo.save({"mtae": model})
+    assert not (tmp_path / "mtae.safetensors").exists()
 
 
 def test_unknown_model():
@@ -337,6 +366,7 @@ def test_the_reference_run_trains_what_it_publishes():
 
 def test_the_reference_run_reaches_its_end(monkeypatch, tmp_path):
     """All of it, on a few images and for one epoch: hours of training must not end in an error."""
+    need(data.available()["cifar10"][0], "the reference run wants CIFAR-10, which is not in the cache")
     # each world is read once, and its checksum made once
     whole, sample, every = functools.cache(data.load), data.ImageSet.sample, list(trainings.every())
     few = {("mnist", "train"): 2200, ("mnist", "test"): 500, ("letters", "test"): 500}
