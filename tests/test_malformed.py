@@ -95,6 +95,15 @@ JUNK = {
 }
 
 
+NEVER = {
+    "bytes", "an object", "a complex number", "NaN", "infinity", "a huge integer", "a ragged list",
+    "a list of nothing", "a complex array", "an array of objects", "an array of NaN", "a tensor of NaN",
+    "a tensor that learns", "as objects", "as text", "as complex numbers", "with nan", "with inf", "sparse",
+    "without numbers",
+}  # fmt: skip
+"""What makes sense nowhere; the rest of the junk is a good value here or there."""
+
+
 def spoilt(value):
     """Values that look much like a good one."""
     if isinstance(value, Output):
@@ -535,7 +544,7 @@ def complaints(name, function, arguments, named):
                     continue
             if not finite(result):
                 yield f"{said}: let through, and gave {result!r:.200}"
-            elif (isinstance(junk, Meaningless) or masked(junk)) and (name, argument) not in ANYTHING:
+            elif (what in NEVER or masked(junk)) and (name, argument) not in ANYTHING:
                 yield f"{said}: let through"
 
 
