@@ -365,6 +365,8 @@ def test_vim_refuses_log_probabilities(digits):
         scores.vim(known, *parts)
     raw = known._replace(logits=known.code @ parts[0].T + parts[1])
     assert scores.vim(raw, *parts)(raw).shape == (500,)
+    small = raw._replace(logits=raw.logits / 1000)  # the factor before the residual may be of any size above 0
+    assert np.isfinite(scores.vim(small, *parts)(small)).all()
 
 
 @pytest.mark.parametrize("turn", [lambda field: field[::-1], lambda field: np.frombuffer(field.tobytes(), field.dtype)
@@ -413,3 +415,19 @@ def test_known_codes_that_differ_by_rounding_alone_are_refused():
     for code in (np.full((60, 6), 0.1), np.full((60, 6), 0.1, np.float32)):
         with pytest.raises(ValueError, match="differ within a class"):
             scores.mahalanobis(Output(logits, code), np.arange(60) % 3)
+
+
+@pytest.mark.parametrize("unit", [1e-6, 1, 1e6])
+def test_what_counts_as_rounding_follows_the_size_of_the_codes(unit):
+    random, logits = np.random.default_rng(0), 9 * np.eye(3)[np.arange(60) % 3]
+    flat, same = unit * random.normal(size=(60, 2)) @ random.normal(size=(2, 6)), np.full((60, 6), unit)
+    ways = [
+        (flat, lambda known: scores.vim(known, random.normal(size=(3, 6)), np.zeros(3), 3), "beyond the first"),
+        (same, lambda known: scores.mahalanobis(known, np.arange(60) % 3), "differ within a class"),
+    ]
+    for code, make, refusal in ways:
+        step = 100 * np.finfo(float).eps * np.linalg.norm(code, axis=1).mean() * random.normal(size=(60, 6)) / 6**0.5
+        with pytest.raises(ValueError, match=refusal):
+            make(Output(logits, code + 0.3 * step))
+        known = Output(logits, code + 3 * step)
+        assert np.isfinite(make(known)(known)).all()
