@@ -5,7 +5,9 @@ import numpy as np
 import seaborn as sns
 from matplotlib.colors import LogNorm
 
-from osrlib import _validate
+from osrlib import checks
+from osrlib.checks import Count, Finite, Labels, Numbers, PartShare, Positive, Seed, named, several
+from osrlib.output import Output
 from osrlib.scores import binarised
 
 BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY, YELLOW, BLACK = (
@@ -35,14 +37,16 @@ def style():
     )  # fmt: skip
 
 
-def gallery(images, titles=None, columns=10, ax=None, vmax=255):
-    """Images [N, 28, 28] in one picture, row by row, each with its title (a short string) above it."""
-    images = _validate.numbers(images, "images")
-    if images.ndim != 3 or images.size == 0:
-        raise ValueError(f"images: expected a non-empty array [N, height, width], got shape {list(images.shape)}")
+def gallery(
+    images: Numbers["N height width"],
+    titles: several(str) | None = None,
+    columns: Count = 10,
+    ax: plt.Axes | None = None,
+    vmax: Positive = 255,
+) -> plt.Axes:
+    """Images in one picture, row by row, each with its title (a short string) above it."""
     titles = [] if titles is None else _titles(titles, len(images))
-    columns = min(_validate.whole(columns, "columns", 1), len(images))
-    vmax = _validate.number(vmax, "vmax", 0, open_low=True)
+    columns = min(columns, len(images))
     rows = -(-len(images) // columns)
     lines = max((title.count("\n") + 1 for title in titles), default=0)
     height, width = images.shape[1] + 2 + 8 * lines, images.shape[2] + 2
@@ -60,7 +64,9 @@ def gallery(images, titles=None, columns=10, ax=None, vmax=255):
     return ax
 
 
-def reconstructions(output, titles, level=0.5, ax=None):
+def reconstructions(
+    output: Output, titles: several(str), level: PartShare = 0.5, ax: plt.Axes | None = None
+) -> plt.Axes:
     """Input, reconstruction, both binarised, and where those differ: one column an image of the Output."""
     image, reconstruction = binarised(output, level)
     titles = _titles(titles, len(image))
@@ -74,22 +80,23 @@ def reconstructions(output, titles, level=0.5, ax=None):
     return ax
 
 
-def histograms(worlds, xlabel, threshold=None, bins=60, ax=None):
+def histograms(
+    worlds: named(Numbers["_"]),
+    xlabel: str,
+    threshold: Finite | None = None,
+    bins: Count | Numbers["edges"] = 60,
+    ax: plt.Axes | None = None,
+) -> plt.Axes:
     """The distribution of a score in each world (dict name → [N]), and a threshold as a dashed line.
 
     bins: their number, or their edges (give edges for whole numbers, which fall unevenly into others). Each curve is
     scaled to the same area, so that worlds of different size can be compared.
     """
-    worlds = {name: _validate.scores(values, f"worlds, {name}") for name, values in _named(worlds, "worlds").items()}
-    bins = _validate.whole(bins, "bins", 1, 10_000) if np.isscalar(bins) else _validate.scores(bins, "bins")
     edges = np.histogram_bin_edges(np.concatenate(list(worlds.values())), bins)
     if len(edges) < 2 or not (np.diff(edges) > 0).all():
-        raise ValueError(f"bins: expected edges that rise, got {_validate.describe(bins)}")
+        raise ValueError(f"bins: expected edges that rise, got {checks.describe(bins)}")
     if outside := [name for name, v in worlds.items() if not ((edges[0] <= v) & (v <= edges[-1])).any()]:
         raise ValueError(f"bins: expected values of each world within, got none of {', '.join(outside)}")
-    _validate.instance(xlabel, "xlabel", str)
-    if threshold is not None:
-        _validate.number(threshold, "threshold")
     ax = _axes(ax)
     for name, values in worlds.items():
         colour = COLOURS.get(name)
@@ -102,17 +109,18 @@ def histograms(worlds, xlabel, threshold=None, bins=60, ax=None):
     return ax
 
 
-def scatter(worlds, lines, labels=("norm", "diff"), size=1000, seed=0, ax=None):
+def scatter(
+    worlds: named(tuple[Numbers["_"], Numbers["_"]]),
+    lines: tuple[Finite, Finite],
+    labels: tuple[str, str] = ("norm", "diff"),
+    size: Count = 1000,
+    seed: Seed = 0,
+    ax: plt.Axes | None = None,
+) -> plt.Axes:
     """Two scores against each other: dict name → ([N], [N]), ``size`` points a world, and a line for each threshold."""
-    points = {}
-    for name, pair in _named(worlds, "worlds").items():
-        x, y = _pair(pair, f"worlds, {name}")
-        points[name] = _validate.scores(x, f"worlds, {name}"), _validate.numbers(y, f"worlds, {name}", np.shape(x))
-    lines = [_validate.number(line, "lines") for line in _pair(lines, "lines")]
-    xlabel, ylabel = _pair(labels, "labels", str)
-    size, random = _validate.whole(size, "size", 1), np.random.default_rng(_validate.whole(seed, "seed"))
+    (xlabel, ylabel), random = labels, np.random.default_rng(seed)
     ax = _axes(ax, (7, 5))
-    for name, (x, y) in points.items():
+    for name, (x, y) in worlds.items():
         chosen = random.permutation(len(x))[:size]
         ax.scatter(
             x[chosen], y[chosen], s=9, alpha=0.5, color=COLOURS.get(name), marker=MARKERS.get(name, "o"),
@@ -125,15 +133,11 @@ def scatter(worlds, lines, labels=("norm", "diff"), size=1000, seed=0, ax=None):
     return ax
 
 
-def confusion(matrix, ax=None):
-    """An 11×11 confusion matrix: counts as text, colour by row share on a logarithmic scale, so that errors show."""
-    _validate.numbers(matrix, "matrix", (11, 11))
-    matrix = np.asarray(matrix)
-    if matrix.dtype.kind not in "iu" or matrix.min() < 0:
-        raise ValueError(f"matrix: expected whole numbers ≥ 0 [11, 11], got {matrix.dtype} from {matrix.min()} on")
+def confusion(matrix: Labels["K K"], ax: plt.Axes | None = None) -> plt.Axes:
+    """A confusion matrix, the last class the unknown: counts as text, colour by row share on a logarithmic scale."""
     ax = _axes(ax, (7.2, 6))
     share = matrix / np.maximum(matrix.sum(1, keepdims=True), 1)
-    names = [*map(str, range(10)), "unknown"]
+    names = [*map(str, range(len(matrix) - 1)), "unknown"]
     sns.heatmap(
         np.maximum(share, 1e-4), annot=matrix, fmt="d", norm=LogNorm(1e-4, 1), cmap="cividis", ax=ax,
         annot_kws={"size": 8}, xticklabels=names, yticklabels=names, linewidths=0.5, cbar_kws={"label": "share of row"},
@@ -143,18 +147,13 @@ def confusion(matrix, ax=None):
     return ax
 
 
-def curves(histories, key, ylabel, ax=None):
+def curves(histories: named(several(dict)), key: str, ylabel: str, ax: plt.Axes | None = None) -> plt.Axes:
     """One entry of several training histories (dict label → History) over the epochs."""
-    lines = {}
-    for label, history in _named(histories, "histories").items():
-        name = f"histories, {label}"
-        rows = [_named(row, name) for row in _validate.several(history, name)]
-        columns = ([row[_validate.choice(column, "key", row)] for row in rows] for column in ("epoch", key))
-        lines[label] = [_validate.scores(column, name) for column in columns]
-    _validate.instance(ylabel, "ylabel", str)
+    if missing := [label for label, history in histories.items() for row in history if key not in row]:
+        raise ValueError(f"key: expected an entry of every row, got {key!r}, which {missing[0]} has not")
     ax = _axes(ax)
-    for label, (epochs, values) in lines.items():
-        ax.plot(epochs, values, marker="o", markersize=4, label=label)
+    for label, history in histories.items():
+        ax.plot([row["epoch"] for row in history], [row[key] for row in history], "o-", markersize=4, label=label)
     ax.set(xlabel="epoch", ylabel=ylabel)
     ax.legend()
     return ax
@@ -162,24 +161,13 @@ def curves(histories, key, ylabel, ax=None):
 
 def _axes(ax, size=None):
     """These axes, or those of a new figure."""
-    return plt.subplots(figsize=size)[1] if ax is None else _validate.instance(ax, "ax", plt.Axes)
+    return plt.subplots(figsize=size)[1] if ax is None else ax
 
 
 def _titles(titles, count):
-    titles = _validate.several(titles, "titles", str)
     if len(titles) != count:
         raise ValueError(f"titles: expected {count}, one an image, got {len(titles)}")
     return titles
 
 
-def _named(value, name):
-    """A dict with one entry or more, each by its name."""
-    _validate.several(list(_validate.instance(value, name, dict)), f"names in {name}", str)
-    return value
-
-
-def _pair(value, name, kind=object):
-    pair = _validate.several(value, name, kind)
-    if len(pair) != 2:
-        raise ValueError(f"{name}: expected two entries, got {len(pair)}")
-    return pair
+checks.guard(__name__)

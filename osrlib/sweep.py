@@ -1,7 +1,8 @@
 """Many runs of one function: on the cores of this machine, or on the workers of a Dask cluster.
 
-A sweep maps a function over configurations. Both are plain: the function takes a configuration, a dict that JSON can
-hold, and returns a row, another such dict. It must be importable where it runs, and depend on nothing else.
+A sweep maps a function over configurations. Both are plain: a configuration is a dict of the function's keyword
+arguments that JSON can hold, and the function returns a row, another such dict. It must be importable where it runs,
+and depend on nothing else.
 """
 
 import argparse
@@ -10,16 +11,26 @@ import os
 import sys
 import traceback
 from contextlib import ExitStack
+from pathlib import Path
+from typing import Literal
 
 import joblib
 from tqdm import tqdm
 
-from osrlib import _validate
+from osrlib import checks
+from osrlib.checks import Function, several, whole_number
 
-BACKENDS = ("loky", "dask")
 
-
-def run(function, configurations, file, *, backend="loky", scheduler=None, jobs=-1, progress=True):
+def run(
+    function: Function,
+    configurations: several(dict),
+    file: checks.Path,
+    *,
+    backend: Literal["loky", "dask"] = "loky",
+    scheduler: str | None = None,
+    jobs: whole_number(-1) = -1,
+    progress: bool = True,
+) -> list:
     """Run the function on each configuration: a list of the rows that succeeded, in the order given.
 
     A row comes back with its configuration in it; the two must not share a key.
@@ -34,21 +45,15 @@ def run(function, configurations, file, *, backend="loky", scheduler=None, jobs=
     ValueError for configurations that occur twice. SystemExit, with a word on what is kept, where the sweep is
     interrupted or a worker process dies.
     """
-    _validate.function(function, "function")
-    _validate.choice(backend, "backend", BACKENDS)
-    if not isinstance(scheduler, str if backend == "dask" else type(None)):
+    if (scheduler is None) == (backend == "dask"):
         raise ValueError("scheduler: expected an address with the backend dask, and with no other")
-    if _validate.whole(jobs, "jobs", -1) == 0:
+    if jobs == 0:
         raise ValueError("jobs: expected a whole number ≥ 1, or -1, got 0")
-    keys = [_key(one) for one in _validate.several(configurations, "configurations", dict)]
+    keys = [_key(one) for one in configurations]
     if len(set(keys)) < len(keys):
         raise ValueError("configurations: expected each once")
-    file = _validate.path(file, "file")
-    if file.exists() and not file.is_file():
-        raise ValueError(f"file: expected a file, or a name for one, got the folder {file}")
-    if below := [str(folder) for folder in file.parents if folder.exists() and not folder.is_dir()]:
-        raise ValueError(f"file: expected a name in a folder, got one below the file {below[0]}")
-    progress = _validate.flag(progress, "progress")
+    file = Path(file)
+    file.parent.mkdir(parents=True, exist_ok=True)
     done = _read(file)
     waiting = [configuration for configuration, key in zip(configurations, keys, strict=True) if key not in done]
     failed = 0
@@ -58,7 +63,6 @@ def run(function, configurations, file, *, backend="loky", scheduler=None, jobs=
 
             client = stack.enter_context(Client(scheduler))
             stack.enter_context(joblib.parallel_config("dask", client=client))
-        file.parent.mkdir(parents=True, exist_ok=True)
         log = stack.enter_context(file.open("a", encoding="utf-8"))
         bar = stack.enter_context(
             tqdm(total=len(keys), initial=len(keys) - len(waiting), disable=not progress, unit="row")
@@ -84,17 +88,17 @@ def run(function, configurations, file, *, backend="loky", scheduler=None, jobs=
     return [one | done[key] for one, key in zip(configurations, keys, strict=True) if key in done]
 
 
-def add_options(parser):
+def add_options(parser: argparse.ArgumentParser):
     """Give an ``argparse`` parser the options of :func:`run`: --backend, --scheduler, --jobs."""
-    _validate.instance(parser, "parser", argparse.ArgumentParser)
-    parser.add_argument("--backend", choices=BACKENDS, default="loky", help="where to run (default: this machine)")
+    parser.add_argument("--backend", choices=("loky", "dask"), default="loky", help="where to run")
     parser.add_argument("--scheduler", metavar="ADDRESS", help="of the Dask cluster, as tcp://host:8786")
     parser.add_argument("--jobs", type=int, default=-1, help="how many at once (default: one a core or worker)")
 
 
 def _attempt(function, configuration):
     try:
-        row = function(json.loads(json.dumps(configuration)))  # a copy: what is changed in it would not be found again
+        # of a copy: a configuration that is changed would not be found again
+        row = function(**json.loads(json.dumps(configuration)))
         if not isinstance(row, dict):
             raise ValueError(f"row: expected a dict, got {type(row).__name__}")
         row = json.loads(json.dumps(row, allow_nan=False))  # as a resumed sweep would read it
@@ -121,7 +125,7 @@ def _read(file):
     try:
         done = {}
         for configuration, row in map(json.loads, whole.splitlines()):
-            done[_key(configuration)] = _validate.instance(row, "row", dict)
+            done[_key(configuration)] = {**row}
             json.dumps(row, allow_nan=False)  # a sweep has written no NaN
     except (TypeError, ValueError) as error:
         raise ValueError(f"{file}: expected the rows of a sweep, got something else ({error})") from error
@@ -131,3 +135,6 @@ def _read(file):
     elif len(whole) < len(content):
         raise ValueError(f"{file}: expected the rows of a sweep, got a last line that is none")
     return done
+
+
+checks.guard(__name__)

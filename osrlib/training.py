@@ -2,17 +2,22 @@
 
 import inspect
 import time
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
 import torch
+from torch import nn
 from tqdm import tqdm
 
-from osrlib import _validate
+from osrlib import checks
+from osrlib.checks import Count, Function, NotNegative, Positive, Seed, Share, name_of
 from osrlib.data import ImageSet
 from osrlib.losses import classification_loss
-from osrlib.models import C2AE, as_device, evaluating, home, keep_freed_memory, to_input
+from osrlib.models import C2AE
+from osrlib.output import as_device, device_and_dtype, evaluating, to_input
+from osrlib.speed.fused import fused_layers
 
 
 @dataclass(frozen=True)
@@ -22,20 +27,12 @@ class Recipe:
     ``bfloat16``: products and convolutions in half the bits, where the device computes in them (:func:`has_bfloat16`).
     """
 
-    epochs: int
-    batch_size: int
-    lr: float
+    epochs: Count
+    batch_size: Count
+    lr: Positive
     one_cycle: bool = False
-    weight_decay: float = 0.0
+    weight_decay: NotNegative = 0.0
     bfloat16: bool = False
-
-    def __post_init__(self):
-        checked = {name: _validate.whole(getattr(self, name), name, 1) for name in ("epochs", "batch_size")}
-        checked["lr"] = _validate.number(self.lr, "lr", 0, open_low=True)
-        checked["weight_decay"] = _validate.number(self.weight_decay, "weight_decay", 0)
-        checked |= {name: _validate.flag(getattr(self, name), name) for name in ("one_cycle", "bfloat16")}
-        for name, value in checked.items():  # Python's own numbers: torch takes no others
-            object.__setattr__(self, name, value)
 
 
 RECIPES = {
@@ -48,6 +45,9 @@ and 8. ``fast``: the same idea with larger steps, for training while the reader 
 loss on held-back digits."""
 
 
+RecipeName = name_of(lambda: RECIPES)
+
+
 class History(list):
     """One dict an epoch: epoch, seconds, and per loss part and accuracy a ``train_…`` and a ``test_…`` entry.
 
@@ -55,84 +55,85 @@ class History(list):
     after it.
     """
 
-    def column(self, key):
+    def column(self, key: str) -> np.ndarray:
         """The values of one entry, over the epochs: float array [epochs]."""
-        for row in self:
-            _validate.choice(key, "key", row)
+        if self and key not in self[0]:
+            raise ValueError(f"key: expected one of {', '.join(self[0])}, got {key!r}")
         return np.array([row[key] for row in self], dtype=float)
 
 
-def seed_everything(seed):
+def seed_everything(seed: Seed):
     """Seed torch's global generator: weights drawn after this call are the same in each run."""
-    torch.manual_seed(_validate.whole(seed, "seed"))
+    torch.manual_seed(int(seed))
 
 
-def has_bfloat16(device):
+def has_bfloat16(device: torch.device) -> bool:
     """Whether a device has instructions for bfloat16: without them it is emulated, and slower than float32."""
-    _validate.instance(device, "device", torch.device)
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported()
+        return torch.cuda.is_bf16_supported(including_emulation=False)
     # torch before 2.6 cannot say
     told = torch.cpu.get_capabilities() if device.type == "cpu" and hasattr(torch.cpu, "get_capabilities") else {}
     return bool(told.get("avx512_bf16") or told.get("amx_bf16"))
 
 
-def fit(model, loss, data, recipe, *, seed=0, test=None, progress=True, device=None, on_epoch=None):
+def fit(
+    model: nn.Module,
+    loss: Function,
+    data: ImageSet,
+    recipe: Recipe | RecipeName,
+    *,
+    seed: Seed = 0,
+    test: ImageSet | None = None,
+    progress: bool = True,
+    device: str | torch.device | None = None,
+    on_epoch: Function | None = None,
+) -> History:
     """Train a model in place, leave it in evaluation mode, and return its :class:`History`.
 
-    model: maps float [N, 1, 28, 28] to an :class:`osrlib.models.Output`; loss: a function of output, images and labels
-    as in :mod:`osrlib.losses` (``c2ae_loss`` wants a decoder besides, which :func:`fit_c2ae` hands it); data: an
-    :class:`osrlib.data.ImageSet`; recipe: a :class:`Recipe` or the name of one; seed: of the shuffling (the weights are
-    the caller's: see ``zoo.build``); test: an ImageSet to measure after each epoch, never to choose by; device: where
-    to train (default: the model's own); on_epoch: called with the model and its row of the history after each epoch.
+    loss: a function of output, images and labels as in :mod:`osrlib.losses` (``c2ae_loss`` wants a decoder besides,
+    which :func:`fit_c2ae` hands it); seed: of the shuffling (the weights are the caller's: see ``zoo.build``); test: to
+    measure on after each epoch, never to choose by; device: where to train (default: the model's own); on_epoch: called
+    with the model and its row of the history after each epoch.
     """
-    recipe = _recipe(recipe)
-    _validate.instance(data, "data", ImageSet)
-    if test is not None:
-        _validate.instance(test, "test", ImageSet)
-    _check_loss(loss)
-    if on_epoch is not None:
-        _validate.function(on_epoch, "on_epoch")
-    progress = _validate.flag(progress, "progress")
-    keep_freed_memory()
-    own, dtype = home(model)
+    _expect_loss_of(loss, "output", "images", "labels")
+    recipe = RECIPES[recipe] if isinstance(recipe, str) else recipe
+    own, dtype = device_and_dtype(model)
     device = own if device is None else as_device(device)
     # channels_last is the layout that the CPU's convolution kernels want; the numbers stay the same
     model.to(device, memory_format=torch.channels_last)
-    images = torch.as_tensor(np.require(_validate.images(data.images), requirements="CW"), device=device)
-    labels = torch.as_tensor(_validate.labels(data.labels, size=len(images)), device=device)
-    generator = torch.Generator().manual_seed(_validate.whole(seed, "seed"))
-    batches = -(-len(images) // recipe.batch_size)
+    images = torch.as_tensor(np.require(data.images, requirements="CW"), device=device)
+    labels = torch.as_tensor(data.labels, device=device)
+    generator = torch.Generator().manual_seed(int(seed))
+    steps = recipe.epochs * -(-len(images) // recipe.batch_size)
     # AdamW without weight decay is Adam; fused, one call updates all weights
     optimizer = torch.optim.AdamW(
         model.parameters(), recipe.lr, weight_decay=recipe.weight_decay, fused=device.type in ("cpu", "cuda")
     )
-    short = torch.autocast(device.type, torch.bfloat16, enabled=recipe.bfloat16 and has_bfloat16(device))
     schedule = None
     if recipe.one_cycle:
-        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, recipe.lr, total_steps=recipe.epochs * batches)
+        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, recipe.lr, total_steps=steps)
+    short = torch.autocast(device.type, torch.bfloat16, enabled=recipe.bfloat16 and has_bfloat16(device))
 
     history = History()
-    with tqdm(total=recipe.epochs * batches, disable=not progress, unit="batch") as bar:
+    with tqdm(total=steps, disable=not progress, unit="batch") as bar:
         for epoch in range(1, recipe.epochs + 1):
             start, sums = time.perf_counter(), {}
             model.train()
-            for chosen in torch.randperm(len(images), generator=generator).split(recipe.batch_size):
-                x, y = to_input(images[chosen], device).to(dtype), labels[chosen]
-                with short:
-                    output = model(x)
-                    parts = loss(output, x, y)
-                if not parts["loss"].requires_grad:
-                    raise ValueError(
-                        "loss: expected one that a parameter of the model can make smaller; all are frozen"
-                    )
-                optimizer.zero_grad()
-                parts["loss"].backward()
-                optimizer.step()
-                if schedule:
-                    schedule.step()
-                _add(sums, parts, output, y)
-                bar.update()
+            with fused_layers(model) if device.type == "cpu" else nullcontext():
+                for chosen in torch.randperm(len(images), generator=generator).split(recipe.batch_size):
+                    x, y = to_input(images[chosen], device).to(dtype), labels[chosen]
+                    with short:
+                        output = model(x)
+                        parts = loss(output, x, y)
+                    if not parts["loss"].requires_grad:
+                        raise ValueError("loss: expected one that depends on parameters that may change, got none")
+                    optimizer.zero_grad()
+                    parts["loss"].backward()
+                    optimizer.step()
+                    if schedule:
+                        schedule.step()
+                    _add(sums, parts, output, y)
+                    bar.update()
             row = {"epoch": epoch} | _means(sums, "train")
             if not np.isfinite(row["train_loss"]):
                 raise ValueError(f"expected a finite loss, got {row['train_loss']} in epoch {epoch}: try a smaller lr")
@@ -147,16 +148,23 @@ def fit(model, loss, data, recipe, *, seed=0, test=None, progress=True, device=N
     return history
 
 
-def fit_c2ae(model, loss, data, recipe, *, first, smoothing=0.0, **options):
+def fit_c2ae(
+    model: C2AE,
+    loss: Function,
+    data: ImageSet,
+    recipe: Recipe | RecipeName,
+    *,
+    first: Recipe | RecipeName,
+    smoothing: Share = 0.0,
+    **options,
+) -> History:
     """Train a :class:`osrlib.models.C2AE` in its two stages, and return one :class:`History` of both.
 
     Stage 1 trains encoder and classifier with cross-entropy (recipe ``first``, labels smoothed by ``smoothing``) and
     freezes them; stage 2 trains what is left with ``loss``, :func:`osrlib.losses.c2ae_loss` (recipe ``recipe``). Rows
-    carry their ``stage``, and the epochs of the second count on. data and options: as in :func:`fit`.
+    carry their ``stage``, and the epochs of the second count on. options: as in :func:`fit`.
     """
-    _validate.instance(model, "model", C2AE)
-    _check_loss(loss, "decode")
-    recipe, first = _recipe(recipe), _recipe(first)
+    _expect_loss_of(loss, "output", "images", "labels", "decode")  # not only when the first stage is done
     classify = partial(classification_loss, smoothing=smoothing)
     model.requires_grad_(True)  # it may have been frozen by an earlier training
     history = History({"stage": 1} | row for row in fit(model, classify, data, first, **options))
@@ -167,12 +175,9 @@ def fit_c2ae(model, loss, data, recipe, *, first, smoothing=0.0, **options):
 
 
 @torch.inference_mode()
-def evaluate(model, loss, data, batch_size=250):
+def evaluate(model: nn.Module, loss: Function, data: ImageSet, batch_size: Count = 250) -> dict:
     """The loss parts and the closed-set accuracy on an ImageSet, in evaluation mode: a dict with keys ``test_…``."""
-    (device, dtype), sums = home(model), {}
-    _validate.instance(data, "data", ImageSet)
-    _check_loss(loss)
-    batch_size = _validate.whole(batch_size, "batch_size", 1)
+    (device, dtype), sums = device_and_dtype(model), {}
     with evaluating(model):
         for start in range(0, len(data), batch_size):
             x = to_input(data.images[start : start + batch_size], device).to(dtype)
@@ -182,17 +187,11 @@ def evaluate(model, loss, data, batch_size=250):
     return _means(sums, "test")
 
 
-def _check_loss(loss, *besides):
-    """At the door: an argument that is missing would be told by Python, after a stage of training perhaps."""
-    wanted = ("output", "images", "labels", *besides)
+def _expect_loss_of(loss, *names):
     try:
-        inspect.signature(_validate.function(loss, "loss")).bind(None, None, None, **dict.fromkeys(besides))
+        inspect.signature(loss).bind(**dict.fromkeys(names))
     except TypeError as error:
-        raise ValueError(f"loss: expected a function of {', '.join(wanted)}; {error}") from error
-
-
-def _recipe(recipe):
-    return recipe if isinstance(recipe, Recipe) else RECIPES[_validate.choice(recipe, "recipe", RECIPES)]
+        raise ValueError(f"loss: expected a function of {', '.join(names)}; {error}") from error
 
 
 def _add(sums, parts, output, y):
@@ -206,3 +205,6 @@ def _add(sums, parts, output, y):
 
 def _means(sums, prefix):
     return {f"{prefix}_{name}": float(sums[name]) / sums["count"] for name in sums if name != "count"}
+
+
+checks.guard(__name__)

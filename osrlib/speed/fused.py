@@ -3,11 +3,52 @@
 A convolution of this network takes less time than the batch norm, the pooling and the doubling around it: those walk
 over its largest maps and do next to nothing with each number. Here they are worked out beforehand, from the images or
 on the filters, where there is little to walk over. Both functions equal the layers that they stand for, up to
-rounding, in value and in gradient (``tests/test_fused.py``).
+rounding, in value and in gradient (``tests/unit/test_fused.py``). :func:`fused_layers` puts them into a network for
+the time of its training.
 """
+
+from contextlib import contextmanager
+from functools import partial
 
 import torch
 import torch.nn.functional as F
+
+from osrlib.models import Decoder, Encoder, FineDecoder
+
+
+@contextmanager
+def fused_layers(model):
+    """Have the encoders and decoders of a model run their costliest layers together, while the block lasts."""
+    parts = [part for part in model.modules() if type(part) in FUSED]
+    for part in parts:
+        part.forward = partial(FUSED[type(part)], part)
+    try:
+        yield
+    finally:
+        for part in parts:
+            del part.forward
+
+
+def encode(encoder, x):
+    """As ``Encoder.forward`` does in training."""
+    if not encoder.training or x.requires_grad:  # a frozen encoder has no batch statistics
+        return Encoder.forward(encoder, x)
+    first = encoder.relu(convolve_normalise_pool(x, encoder.conv1, encoder.norm1))
+    second = encoder.relu(encoder.pool(encoder.norm2(encoder.conv2(first))))
+    return encoder.linear(encoder.flatten(second))
+
+
+def decode(decoder, code):
+    """As ``Decoder.forward`` does in training."""
+    return decoder.enlarge(decoder.squash(enlarge_convolve(decoder.maps(code), decoder.conv2, 2)))
+
+
+def decode_finely(decoder, code):
+    """As ``FineDecoder.forward`` does in training."""
+    return decoder.squash(enlarge_convolve(decoder.maps(code), decoder.conv2, 4))
+
+
+FUSED = {Encoder: encode, Decoder: decode, FineDecoder: decode_finely}
 
 
 def convolve_normalise_pool(x, convolution, norm):

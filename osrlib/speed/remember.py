@@ -15,44 +15,39 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from osrlib import _files, _validate
+from osrlib import checks, files
+from osrlib.checks import Images, NotNegative
 
 FOLDER = "OSRLIB_REMEMBER"
-SOURCES = ("models.py", "fused.py")
-"""Where the code of osrlib's networks stands."""
+SOURCES = ("models.py", "gram.py", "output.py")
+"""Where the code of osrlib's networks stands, and of how they are asked."""
 MANY = 2500
 """Fewer images are not worth a file; and what is timed in the book is timed on fewer."""
 
 
-def output(compute, model, images):
-    """compute(model, images), a list of arrays and None; or the same list from an earlier call that asked the same.
+def output(compute: partial, model: torch.nn.Module, images: Images) -> dict:
+    """compute(model, images), a dict name → array; or the same dict from an earlier call that asked the same.
 
     compute: a ``partial`` whose keywords are all that it depends on besides.
     """
-    _validate.instance(compute, "compute", partial)
-    _validate.instance(model, "model", torch.nn.Module)
-    _validate.images(images)
     folder = os.environ.get(FOLDER)
     if not folder or len(images) < MANY or not _ours(model):
         return compute(model, images)
     file = Path(folder) / f"{_key(compute, model, images)}.npz"
     try:
         with np.load(file, allow_pickle=False) as kept:
-            fields = [kept.get(name) for name in map(str, range(int(kept["fields"])))]
+            parts = dict(kept)
         os.utime(file)
-        return fields
+        return parts
     except Exception:  # not there, cut short, or damaged, which numpy tells in many ways
-        fields = compute(model, images)
+        parts = compute(model, images)
     with contextlib.suppress(OSError):  # a full disk, a folder that cannot be written: the answer is right all the same
-        _files.save_arrays(
-            file, fields=len(fields), **{str(i): field for i, field in enumerate(fields) if field is not None}
-        )
-    return fields
+        files.save_arrays(file, **parts)
+    return parts
 
 
-def forget(days=1):
+def forget(days: NotNegative = 1):
     """Remove what nobody has asked for in so many days: networks and code that have changed since."""
-    days = _validate.number(days, "days", 0)
     for file in Path(os.environ.get(FOLDER) or os.devnull).glob("*.npz"):
         with contextlib.suppress(OSError):  # gone meanwhile, or another user's
             if time.time() - file.stat().st_mtime > 86_400 * days:
@@ -82,7 +77,7 @@ def _key(compute, model, images):
         # as bytes: numpy has no bfloat16
         digest.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
     for source in SOURCES:
-        digest.update((Path(__file__).parent / source).read_bytes())
+        digest.update((Path(__file__).parents[1] / source).read_bytes())
     digest.update(np.ascontiguousarray(images).tobytes())
     return digest.hexdigest()
 
@@ -93,3 +88,6 @@ def _told(value):
         value = np.asarray(value)
         return f"{value.dtype}{value.shape}{hashlib.sha256(value.tobytes()).hexdigest()}"
     return repr(value)
+
+
+checks.guard(__name__)

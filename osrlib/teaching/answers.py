@@ -1,107 +1,24 @@
-"""Exercises that grade themselves: ``grade("6.1", answer)`` says what is right, or what is wrong and where to look.
-
-A check is a function of the answer. It raises ``NotYet`` with a hint, or returns why the answer is right. Answers that
-are functions run on data of the grader's own, so that a number copied from the page does not pass.
-"""
+"""The checks of the book's exercises: what is right, and what each wrong answer deserves to hear."""
 
 from functools import cache
 from itertools import pairwise
-from typing import NamedTuple
 
 import numpy as np
 import torch
 from PIL import Image
 
-from osrlib import UNKNOWN, _validate, data, losses, models, scores, thresholds, zoo
+from osrlib import UNKNOWN, data, losses, scores, thresholds, zoo
 from osrlib.detector import OpenSetClassifier
-
-CHECKS = {}
-
-
-class NotYet(Exception):
-    """The answer is not right; the message is a hint."""
-
-
-class Verdict(NamedTuple):
-    """What :func:`grade` found; shown as its text, true where the answer is right."""
-
-    right: bool
-    text: str
-
-    def __repr__(self):
-        return self.text
-
-    def __bool__(self):
-        return self.right
-
-
-def grade(number, answer):
-    """Say in words whether an answer is right, without a network.
-
-    number: chapter and exercise, such as ``"6.1"``; answer: what the exercise asks for, a number, an array, a dict or a
-    function. Returns a :class:`Verdict`. ValueError for an exercise that there is not.
-    """
-    if _validate.instance(number, "number", str) not in CHECKS:
-        raise ValueError(f"number: expected one of {', '.join(CHECKS)}; got {number!r:.60}")
-    nothing = Verdict(False, f"{number}: nothing here yet. Put your answer in its place.")
-    if answer is ...:
-        return nothing
-    try:
-        return Verdict(True, f"{number}: right. {CHECKS[number](answer)}")
-    except NotImplementedError:
-        return nothing
-    except NotYet as hint:
-        return Verdict(False, f"{number}: not yet. {hint}")
-    except Exception as error:  # whatever a reader's function may raise on the grader's data
-        return Verdict(False, f"{number}: not yet. On the grader's data, it ends in {type(error).__name__}: {error}")
-
-
-def check(number):
-    """Register a function as the check of an exercise."""
-
-    def register(function):
-        CHECKS[number] = function
-        return function
-
-    return register
-
-
-def expect(holds, hint):
-    """Go on where something holds; else hand out the hint."""
-    if not holds:
-        raise NotYet(hint)
-
-
-def numbers(answer, count, what):
-    """The answer as an array of so many finite numbers."""
-    values = answer.values() if isinstance(answer, dict) else [answer] if np.ndim(answer) == 0 else answer
-    try:
-        values = np.array([float(value) for value in values])
-    except (TypeError, ValueError):
-        raise NotYet(f"Expected {what}, got {type(answer).__name__} {answer!r:.60}.") from None
-    expect(len(values) == count and np.isfinite(values).all(), f"Expected {what}, got {answer!r:.60}.")
-    return values
-
-
-def function(answer, name):
-    """The answer as a function."""
-    expect(callable(answer), f"Expected the function {name}, got {type(answer).__name__} {answer!r:.60}.")
-    return answer
-
-
-def same(one, other):
-    """Are two arrays equal, but for rounding?"""
-    one, other = np.asarray(one, dtype=float), np.asarray(other, dtype=float)
-    return one.shape == other.shape and np.allclose(one, other, rtol=1e-3, atol=1e-6)
+from osrlib.output import Output, infer
+from osrlib.teaching.exercises import check, expect, function, numbers, same
 
 
 @cache
 def said(world, size=500):
     """What the published autoencoder says of some images of a world."""
-    output = models.infer(zoo.load("mtae"), data.load(world).sample(size, seed=11).images)
-    for part in output:
-        if part is not None:
-            part.flags.writeable = False  # what one answer does in place, the next must not see
+    output = infer(zoo.load("mtae"), data.load(world).sample(size, seed=11).images)
+    for part in output.parts.values():
+        part.flags.writeable = False  # what one answer does in place, the next must not see
     return output
 
 
@@ -203,7 +120,7 @@ def peeking(answer):
     """``unknownness(output, labels)``: C2AE's score, without a look at the labels."""
     score, random = function(answer, "unknownness(output, labels)"), np.random.default_rng(0)
     errors = random.gamma(4, 1, (200, 10))
-    output = models.Output(random.normal(0, 1, (200, 10)), None, errors=errors)
+    output = Output(random.normal(0, 1, (200, 10)), None, errors=errors)
     first, second = (np.asarray(score(output, random.integers(0, 10, 200))) for _ in range(2))
     expect(first.shape == (200,), "Expected one number an image.")
     expect(same(first, second), "The score changes with the labels. Nobody hands over the label of an unknown image.")
@@ -218,7 +135,7 @@ def one_order(answer):
     """``one_drawing(output)``: the error under the order that the classifier guesses."""
     score, random = function(answer, "one_drawing(output)"), np.random.default_rng(1)
     errors, logits = random.gamma(4, 1, (200, 10)), random.normal(0, 1, (200, 10))
-    got = np.asarray(score(models.Output(logits, None, errors=errors)))
+    got = np.asarray(score(Output(logits, None, errors=errors)))
     expect(not same(got, errors.min(1)), "That is the smallest of ten errors, so all ten were drawn.")
     expect(
         same(got, errors[np.arange(200), logits.argmax(1)]),
@@ -398,8 +315,8 @@ def without_outline(answer):
 def neighbours():
     """A rule with one key, the nearest of 2,000 shown digits; those digits; 1,000 that nobody has seen."""
     model, digits = zoo.load("mtae"), data.load("mnist", "train").sample(3000, seed=5).images
-    key = scores.knn(models.infer(model, digits[:2000]))
-    return OpenSetClassifier(model, [key], [thresholds.Conformal(0.02)]), digits[:2000], digits[2000:]
+    key = scores.KNN(infer(model, digits[:2000]))
+    return OpenSetClassifier(model, {"code": (key, thresholds.Conformal(0.02))}), digits[:2000], digits[2000:]
 
 
 @check("8.1")

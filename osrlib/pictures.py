@@ -1,7 +1,6 @@
 """Your own images: files of any size and colour, brought into MNIST's format."""
 
 import math
-import os
 import sys
 import warnings
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image, ImageOps
 
-from osrlib import _validate
+from osrlib import checks
 
 BOX, SIDE = 20, 28
 CENTRE = 14.5  # where the digits of MNIST have it, in pixels from the edge: the middle of pixel 14
@@ -26,13 +25,13 @@ class Pictures(NamedTuple):
     skipped: dict
 
 
-def read(folder):
+def read(folder: checks.Path) -> Pictures:
     """Every image in a folder and the folders below it, in the order of their names: :class:`Pictures`.
 
     A file that cannot be read as an image is skipped, and named on stderr with the reason. Hidden files are passed
     over. ValueError where there is no such folder, and where it holds no image that can be read.
     """
-    folder = Path(os.path.expanduser(_validate.path(folder, "folder")))
+    folder = Path(folder).expanduser()
     if not folder.is_dir():
         raise ValueError(f"folder: expected a folder, got {str(folder)!r}")
     images, files, skipped = [], [], {}
@@ -51,9 +50,9 @@ def read(folder):
     return Pictures(np.stack(images), files, skipped)
 
 
-def read_file(path):
+def read_file(path: checks.Path) -> np.ndarray:
     """One file as uint8 [28, 28]; of several frames the first. ValueError, with the reason, for what is no image."""
-    path = _validate.path(path, "path")
+    path = Path(path)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
@@ -66,7 +65,7 @@ def read_file(path):
         raise ValueError(reason or type(error).__name__) from error
 
 
-def to_mnist(image):
+def to_mnist(image: Image.Image | checks.Pixels["height width"]) -> np.ndarray:
     """A PIL image, or an array of grey levels [height, width], in MNIST's format: uint8 [28, 28], bright on black.
 
     A *drawing* has one shade all around: that shade becomes black, the strongest stroke white. As MNIST's authors did
@@ -104,10 +103,8 @@ def to_mnist(image):
 def _grey(image):
     """float [height, width] in [0, 1]."""
     if isinstance(image, np.ndarray):
-        if not _validate.plain(image) or image.ndim != 2 or image.size == 0 or image.dtype != np.uint8:
-            raise ValueError(f"image: expected uint8 [height, width], got {_validate.describe(image)}")
         return _reduced(Image.fromarray(np.ascontiguousarray(image)))
-    if 0 in _validate.instance(image, "image", Image.Image).size:
+    if 0 in image.size:
         raise ValueError(f"image: expected one pixel or more, got the size {image.size}")
     try:
         image = ImageOps.exif_transpose(image)
@@ -115,7 +112,9 @@ def _grey(image):
     except Exception as error:  # Pillow opens lazily: a torn file shows itself only here, in many ways
         raise ValueError(f"image: expected one that can be decoded ({error})") from error
     if image.mode.startswith(("I", "F")):  # 16 bits and more, which convert("L") would cut off at 255
-        values = np.clip(_validate.numbers(np.asarray(image), "image"), 0, None)
+        values = np.clip(np.asarray(image, np.float64), 0, None)
+        if not np.isfinite(values).all():
+            raise ValueError("image: expected finite numbers, got NaN or infinite ones")
         return values / next(top for top in (1, 255, 65535, max(65536, values.max())) if values.max() <= top)
     if "A" in image.getbands() or "transparency" in image.info:
         image = image.convert("RGBA")
@@ -143,3 +142,6 @@ def _place(mass, length):
 
 def _bytes(grey):
     return np.clip(np.rint(grey * 255), 0, 255).astype(np.uint8)
+
+
+checks.guard(__name__)

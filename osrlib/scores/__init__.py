@@ -1,0 +1,60 @@
+"""How unknown does an image look? Each score maps what a network said to unknownness [N], larger = more unknown.
+
+A score takes an :class:`osrlib.output.Output` and returns float32 [N]. What needs no known images is a function; what
+must first see some is made from their output, and then called like the others: ``KNN(known)(output)``. A ValueError
+says which part of an output a score needs and does not find. ``SCORES`` lists them all.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+from torch import nn
+
+from osrlib.gram import GramDeviation, GramFeatures
+from osrlib.output import Output, infer
+from osrlib.scores.copies import binarised, class_error, content, diff, norm, style
+from osrlib.scores.known import FURTHEST, KNN, KNNSum, Mahalanobis, PCAResidual, ViM
+from osrlib.scores.logits import energy, max_logit, msp
+
+
+class Seen(NamedTuple):
+    """What may be looked at before the test: the network; its output on training images, with their labels; and its
+    output on known images held out from training, for what must be calibrated."""
+
+    model: nn.Module
+    train: Output | None = None
+    labels: np.ndarray | None = None
+    held_out: Output | None = None
+
+
+def _vim(seen):
+    last = seen.model.classifier
+    return ViM(seen.train, *(part.detach().cpu().double().numpy() for part in (last.weight, last.bias)))
+
+
+def _gram(seen):
+    network = GramFeatures(seen.model)
+    deviation = GramDeviation(infer(network, seen.train.images), network.layer)
+    return lambda output: deviation(infer(network, output.images))
+
+
+SCORES: dict[str, Callable] = {
+    "softmax": lambda seen: msp,
+    "max logit": lambda seen: max_logit,
+    "energy": lambda seen: energy,
+    "Mahalanobis": lambda seen: Mahalanobis(seen.train, seen.labels),
+    "ViM": _vim,
+    "Gram deviation": _gram,
+    "kNN": lambda seen: KNN(seen.train),
+    "kNN sum": lambda seen: KNNSum(seen.train, seen.labels),
+    "PCA residual": lambda seen: PCAResidual(seen.train),
+    "norm": lambda seen: norm,
+    "relative norm": lambda seen: lambda output: norm(output, relative=True),
+    "diff": lambda seen: diff,
+    "style": lambda seen: style,
+    "content": lambda seen: lambda output: content(output, seen.model),
+    "C2AE": lambda seen: class_error,
+    "C2AE, relative": lambda seen: lambda output: class_error(output, relative=True),
+}
+"""Every score by its name: a function that makes it from what it has :class:`Seen`."""

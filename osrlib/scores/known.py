@@ -1,0 +1,154 @@
+"""Scores that must first see known images: how far is the code, or the picture, from those?
+
+Each is made from the output on training images, and then called like any other: ``KNN(known)(output)``.
+"""
+
+import numpy as np
+import scipy
+from jaxtyping import Float
+
+from osrlib import checks
+from osrlib.checks import Count, Labels, Numbers, Seed, Share, several, whole_number
+from osrlib.output import Output
+from osrlib.scores.logits import energy
+
+FURTHEST = np.finfo(np.float32).max
+"""What is unknown beyond all measure, and still a number: beyond any line."""
+
+
+class Mahalanobis:
+    """The squared Mahalanobis distance of the code to the nearest class mean (Lee et al., NeurIPS 2018, section 2.1).
+
+    One covariance is shared by all classes: the mean over known images, plus 1e-6 on its diagonal in units of the mean
+    variance. known: output on training images; labels: theirs.
+    """
+
+    def __init__(self, known: Output, labels: Labels["N"]):
+        code = known.code.astype(np.float64)
+        classes, member = np.unique(labels, return_inverse=True)
+        means = np.stack([code[member == k].mean(0) for k in range(len(classes))])
+        centred = code - means[member]
+        covariance = centred.T @ centred / len(code)
+        _expect_spread(np.sqrt(np.trace(covariance)), known.code)
+        covariance += 1e-6 * np.trace(covariance) / len(covariance) * np.eye(len(covariance))
+        self.whiten = np.linalg.inv(np.linalg.cholesky(covariance)).T
+        self.centres = means @ self.whiten
+
+    def __call__(self, output: Output) -> Float[np.ndarray, "N"]:
+        distance = scipy.spatial.distance.cdist(output.code @ self.whiten, self.centres, "sqeuclidean").min(1)
+        return np.minimum(distance, FURTHEST).astype(np.float32)
+
+
+class KNN:
+    """The distance of the code to the k-th nearest of the known codes (Sun et al., ICML 2022, section 3).
+
+    known: output on training images. normalise: a code z is divided by ‖z‖ to this power first. 1, as in the paper,
+    keeps its direction alone; 0 leaves it as it is; in between, length counts for something. labels: of the known
+    images; with them, only images of the class that the classifier names are searched (a departure from the paper, and
+    K times as fast), and an image of a class without known images is unknown.
+    """
+
+    def __init__(self, known: Output, k: Count = 1, normalise: Share = 1.0, labels: Labels["N"] | None = None):
+        from sklearn.neighbors import NearestNeighbors  # half a second: only for those who need it
+
+        self.normalise, self.in_class = normalise, labels is not None
+        group = labels if self.in_class else np.zeros(len(known), int)
+        codes = {label: self.place(known.code[group == label]) for label in np.unique(group).tolist()}
+        if min(map(len, codes.values())) < k:
+            raise ValueError(f"k: expected at most the known images of a class, got {k}")
+        self.banks = {
+            label: NearestNeighbors(n_neighbors=k, algorithm="brute").fit(code) for label, code in codes.items()
+        }
+
+    def place(self, code):
+        """Where a code lies among the known ones."""
+        length = np.maximum(np.linalg.norm(code, axis=1, keepdims=True), 1e-12)
+        return np.ascontiguousarray(code / length**self.normalise, dtype=np.float32)
+
+    def __call__(self, output: Output) -> Float[np.ndarray, "N"]:
+        group = output.guess if self.in_class else np.zeros(len(output), int)
+        code, distance = self.place(output.code), np.full(len(output), FURTHEST)
+        for label in set(group.tolist()) & set(self.banks):
+            distance[group == label] = self.banks[label].kneighbors(code[group == label])[0][:, -1]
+        return distance
+
+
+class KNNSum:
+    """Distances of :class:`KNN` under several normalisations, added: in direction, and in direction and length.
+
+    Each is divided by its standard deviation among known images, as their distances from their nearest others show it.
+    powers: the normalisations; sample: of how many known images, drawn with the seed, the deviations are taken.
+    """
+
+    def __init__(
+        self,
+        known: Output,
+        labels: Labels["N"] | None = None,
+        powers: several(Share) = (1.0, 0.0),
+        sample: whole_number(2) = 2000,
+        seed: Seed = 0,
+    ):
+        some = known[np.random.default_rng(seed).permutation(len(known))[:sample]]
+        # among the known images, the nearest neighbour of each is itself: ask for the second
+        self.spreads = [KNN(known, 2, power, labels)(some).std() for power in powers]
+        if min(self.spreads) == 0:
+            raise ValueError("known: expected codes at different distances from each other, got the same for all")
+        self.distances = [KNN(known, 1, power, labels) for power in powers]
+
+    def __call__(self, output: Output) -> Float[np.ndarray, "N"]:
+        return sum(distance(output) / spread for distance, spread in zip(self.distances, self.spreads, strict=True))
+
+
+class PCAResidual:
+    """How much of an image lies outside the principal components of known ones: ‖(x − m) − P Pᵀ(x − m)‖₂.
+
+    x: the 784 pixels in [0, 1]; m: their mean over known images; P: the first ``components`` principal directions.
+    No network takes part: it is the error of a linear autoencoder (Jackson & Mudholkar, Technometrics 1979).
+    """
+
+    def __init__(self, known: Output, components: whole_number(1, 783) = 150):
+        pixels = known.pixels.astype(np.float64)
+        self.mean = pixels.mean(0)
+        centred = pixels - self.mean
+        # the last ones have the largest variance; the covariance of 784 pixels is small enough to be taken apart whole
+        variances, directions = np.linalg.eigh(centred.T @ centred)
+        if (rank := int((variances > 1e-12 * variances[-1]).sum())) < components:
+            raise ValueError(f"known: expected images that differ in {components} directions or more, got {rank}")
+        self.directions = directions[:, -components:]
+
+    def __call__(self, output: Output) -> Float[np.ndarray, "N"]:
+        centred = output.pixels - self.mean
+        return np.linalg.norm(centred - centred @ self.directions @ self.directions.T, axis=1).astype(np.float32)
+
+
+class ViM:
+    """A virtual logit for what the classifier does not look at (Wang et al., CVPR 2022, section 4).
+
+    The code is centred where the logits vanish, o = −W⁺ b. R spans all but the first ``dimension`` principal directions
+    of known codes. Score: a · ‖Rᵀ(z − o)‖₂ + energy, with a the mean largest logit of known images over their mean
+    residual. known: output on training images, its logits as they are: log-probabilities are refused; weight, bias: of
+    the linear layer that turns a code into logits; dimension: less than D.
+    """
+
+    def __init__(self, known: Output, weight: Numbers["K D"], bias: Numbers["K"], dimension: Count = 64):
+        self.origin = -np.linalg.pinv(weight) @ bias
+        centred = known.code - self.origin
+        self.rest = np.linalg.eigh(centred.T @ centred)[1][:, : weight.shape[1] - dimension]  # eigh sorts upwards
+        residual = np.linalg.norm(centred @ self.rest, axis=1).mean()
+        _expect_spread(residual, known.code)
+        self.scale = known.logits.max(1).mean(dtype=np.float64) / residual
+        if not self.scale > 0:  # a larger residual would count as less unknown
+            raise ValueError("known: expected largest logits above 0 in the mean; log-probabilities are no logits")
+
+    def __call__(self, output: Output) -> Float[np.ndarray, "N"]:
+        residual = np.linalg.norm((output.code - self.origin) @ self.rest, axis=1)
+        return np.clip(self.scale * residual + energy(output), -FURTHEST, FURTHEST).astype(np.float32)
+
+
+def _expect_spread(spread, code):
+    """Codes that differ by no more than rounding cannot be told apart."""
+    if not spread > 100 * np.finfo(code.dtype).eps * np.linalg.norm(code, axis=1).mean(dtype=np.float64):
+        raise ValueError("known: expected codes that differ within a class and beyond the first directions, got none")
+
+
+checks.guard(__name__)

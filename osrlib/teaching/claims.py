@@ -1,0 +1,121 @@
+"""What the book says, tied to what was measured.
+
+``glue`` hands a number to the prose around it. ``check`` states a claim: it prints a verdict that is the same on every
+machine, and fails where the number leaves its band.
+"""
+
+import html
+import json
+import math
+import sys
+
+import numpy as np
+import scipy
+
+from osrlib import checks, zoo
+from osrlib.checks import Count, Finite, NotNegative, Numbers, alias
+
+PREFIX = "application/papermill.record/"
+
+
+class ClaimFailed(AssertionError):
+    """A measured value lies outside the band that the book claims for it."""
+
+
+Glued = alias("a finite number or a text", Finite | str)
+
+
+def glue(**values: Glued):
+    """Record values by name in the notebook, where the prose's ``{glue:text}`` roles find them."""
+    for name, value in values.items():
+        _display(name, str(value))
+
+
+def check(
+    name: str,
+    value: Finite | Numbers["n"] | None,
+    low: Finite,
+    high: Finite,
+    fmt: str = ".1%",
+    *,
+    n: Count | None = None,
+    spread: NotNegative | None = None,
+    said: str | None = None,
+    reference: Finite | None = None,
+):
+    """Check low ≤ value ≤ high, show the value with its band, and record it for the book's page of claims.
+
+    name: the claim in words; value: a number, or one for each seed or split, of which the mean is checked and the
+    standard deviation shown; fmt: how the numbers are printed; n, spread: what a single number was measured on, and
+    what is known of its standard deviation; said: what the report or a paper prints for it; reference: the reference
+    run's figure, which stands in, marked as such, where ``value`` is None because a world is missing here.
+    The text of the output is the verdict alone, the same on every machine. ClaimFailed outside the band.
+    """
+    if low > high:
+        raise ValueError(f"low, high: expected low ≤ high, got {low} and {high}")
+    if isinstance(value, np.ndarray):
+        n, spread, value = len(value), float(value.std(ddof=1)) if len(value) > 1 else None, float(value.mean())
+    stands_in = value is None
+    if stands_in:
+        if reference is None:
+            raise ValueError(f"{name}: expected a value, or the reference run's figure in its place; got neither")
+        print(f"{name}: the reference run's figure, {reference:{fmt}}, stands in for what is missing", file=sys.stderr)
+    number = float(reference if stands_in else value)
+    holds = low <= number <= high
+    verdict = f"{name} within {low:{fmt}} to {high:{fmt}}: {'yes' if holds else 'NO'}"
+    told = f"{number:{fmt}}" + (f" ± {spread:{fmt}}" if spread is not None else "") + (f", n = {n:,}" if n else "")
+    claim = {
+        "claim": name, "value": number, "low": float(low), "high": float(high), "fmt": fmt, "n": n, "spread": spread,
+        "said": said, "reference": stands_in,
+    }  # fmt: skip
+    _display(
+        f"claim:{name}", json.dumps(claim, default=float), verdict,
+        f'<p class="claim">{html.escape(name)}: <strong>{told}</strong>{" (reference run)" if stands_in else ""}, '
+        f"within {low:{fmt}} to {high:{fmt}}: {'yes' if holds else 'NO'}</p>",
+    )  # fmt: skip
+    if not holds:
+        raise ClaimFailed(f"{verdict}; measured {number:{fmt}}")
+
+
+Result = checks.name_of(lambda: ("report_rule", "rule", "nst", "mtae"))
+
+
+def agree(result: Result, **measured: Finite) -> dict:
+    """Do figures of your own agree with the reference run's? Prints a verdict each: dict name → bool.
+
+    result: ``"report_rule"`` (mnist, ood, total, norm_threshold, diff_threshold, fashion, cifar10), ``"rule"`` (the
+    recommended one: mnist, ood, total), ``"nst"`` (style and content: mnist, ood, total) or ``"mtae"``
+    (closed_accuracy); measured: some of these figures. One more training agrees where it lies in the 95 % prediction
+    interval of the reference seeds, mean ± t·std·√(1 + 1/n), or within 0.2 % of their mean: as much as other machines
+    and versions have moved a figure. ValueError for a result or figure that there is not.
+    """
+    reference = zoo.reference()
+    model = reference["models"]["mtae"]
+    closed = {key: {"closed_accuracy": model[f"closed_accuracy_{key}"]} for key in ("mean", "std")}
+    known = {name: reference[name] for name in ("report_rule", "rule")} | {
+        "nst": reference["nst"]["mixed"],
+        "mtae": closed,
+    }
+    one, seeds = known[result], reference["seeds_count"]
+    width = float(scipy.stats.t.ppf(0.975, seeds - 1)) * math.sqrt(1 + 1 / seeds)
+    verdicts = {}
+    for name, value in measured.items():
+        if name not in one["mean"]:
+            raise ValueError(f"measured: expected some of {', '.join(one['mean'])}, got {name}")
+        mean = one["mean"][name]
+        margin = max(width * one["std"][name], 0.002 * mean)
+        verdicts[name] = bool(abs(value - mean) <= margin)
+        word = "agrees" if verdicts[name] else "DIFFERS"
+        print(f"{name}: {value:.4g} {word} with {mean:.4g} ± {margin:.2g} ({seeds} seeds)")
+    return verdicts
+
+
+def _display(name, record, plain=None, rich=None):
+    from IPython.display import display  # a third of a second: only where a notebook asks
+
+    shown = {} if plain is None else {"text/plain": plain, "text/html": rich}
+    metadata = {"scrapbook": {"name": name, "mime_prefix": PREFIX}}
+    display({f"{PREFIX}text/plain": record} | shown, raw=True, metadata=metadata)
+
+
+checks.guard(__name__)
