@@ -6,12 +6,15 @@ import json
 import numpy as np
 import torch
 
-from osrlib import data, models, scores, zoo
+from osrlib import data, models, plots, scores, zoo
 
 TRAY = {"digits": "mnist", "letters": "letters", "clothes": "fashion", "photographs": "patches", "noise": "noise"}
 WORLDS = ("mnist", "fashion", "cifar10", "letters")
 SCORED = ("mnist", "fashion", "cifar10")
 """The worlds of the report's result."""
+# the figures' colours, so that none is typed a second time: of worlds, and of what else the pages paint
+PALETTE = {"blue": plots.BLUE, "orange": plots.ORANGE, "vermilion": plots.VERMILION, "sky": plots.SKY}
+SHARED = {"COLOURS": plots.COLOURS, "PALETTE": PALETTE}
 
 
 def write(folder):
@@ -24,7 +27,7 @@ def write(folder):
     lines = {name: mean[name] + 2 * std[name] for name in known}
     tray, _ = data.load_all(TRAY.values())
     ready = {shown: _text(tray[name].sample(6, seed=2).images) for shown, name in TRAY.items() if name in tray}
-    constants = {"WEIGHTS": packed(weights(model)), "LINES": lines, "TRAY": ready}
+    constants = {"WEIGHTS": packed(weights(model)), "LINES": lines, "TRAY": ready} | SHARED
     _write(folder / "weights.js", constants)
     worlds, _ = data.load_all(WORLDS)
     distances = {"worlds": [], "mean": mean, "std": std, "scored": SCORED}
@@ -35,7 +38,7 @@ def write(folder):
         if name == "mnist":
             row["right"] = _text(said.logits.argmax(1) == world.labels)
         distances["worlds"].append(row)
-    _write(folder / "distances.js", {"DISTANCES": distances})
+    _write(folder / "distances.js", {"DISTANCES": distances} | SHARED)
 
 
 def weights(model):
