@@ -96,7 +96,10 @@ class KNNSum:
         self.distances = [KNN(known, 1, power, labels) for power in powers]
 
     def __call__(self, output: Output) -> Float[np.ndarray, "N"]:
-        return sum(distance(output) / spread for distance, spread in zip(self.distances, self.spreads, strict=True))
+        total = 0
+        for distance, spread in zip(self.distances, self.spreads, strict=True):
+            total = total + distance(output) / spread
+        return total
 
 
 class PCAResidual:

@@ -1,9 +1,12 @@
 """What the worlds are: their names, roles, sources and licences, and the images of one as an :class:`ImageSet`."""
 
 import string
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Annotated
 
 import numpy as np
+from beartype.vale import Is
 
 from osrlib import checks
 from osrlib.checks import Count, Images, Labels, Seed, several, whole_number
@@ -24,6 +27,9 @@ of Neal et al. (ECCV 2018), ``vaze`` those of Chen et al. (TPAMI 2021) and Vaze 
 do not compare."""
 
 
+Names = checks.alias("one or more names", Annotated[Sequence, Is[lambda value: set(map(type, value)) == {str}]])
+
+
 class Unavailable(RuntimeError):
     """A world that cannot be had on this machine; the message says why, and how to supply it."""
 
@@ -35,7 +41,7 @@ class ImageSet:
     images: Images
     labels: Labels["N"]
     name: str
-    classes: several(str)
+    classes: Names
 
     def __post_init__(self):
         object.__setattr__(self, "classes", tuple(self.classes))
@@ -159,6 +165,6 @@ WORLDS = {
 }  # fmt: skip
 
 
-WorldName = checks.name_of(lambda: WORLDS)
+WorldName = checks.name_of(WORLDS)
 
 checks.guard(__name__)
