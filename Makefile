@@ -22,10 +22,10 @@ book test: export OSRLIB_REMEMBER ?= $(CURDIR)/_build/remember
 # test processes run side by side: a core for each
 test: export OMP_NUM_THREADS ?= 1
 
-.PHONY: book test notebooks student train bench matrix mutation serve data clean
+.PHONY: book test notebooks student train bench mutation serve data clean
 
 book: data
-	$(PY) book/build.py book
+	$(PY) -m tools.site book
 
 test: data
 	$(PY) -m ruff check .
@@ -33,10 +33,10 @@ test: data
 	$(PY) -m pytest --nbval --numprocesses auto --maxprocesses 4 --dist loadscope --no-loadscope-reorder
 
 notebooks: data
-	$(PY) book/build.py notebooks
+	$(PY) -m tools.site notebooks
 
 student: $(READY)
-	$(PY) book/build.py student
+	$(PY) -m tools.site student
 
 train: data
 	$(PY) book/train.py
@@ -44,12 +44,9 @@ train: data
 bench: data
 	$(PY) benchmarks/speed.py
 
-matrix:
-	$(PYTHON) .ci/matrix.py $(ROWS)
-
 mutation: data
 	$(PY) -m pip install --quiet --constraint $(CONSTRAINTS) --editable ".[mutation]"
-	OMP_NUM_THREADS=1 OSRLIB_OFFLINE=1 $(PY) .ci/mutation.py $(MODULES)
+	OMP_NUM_THREADS=1 OSRLIB_OFFLINE=1 $(PY) -m tools.mutation $(MODULES)
 
 serve: _build/html/index.html
 	@echo "The book is at http://localhost:8000 (Ctrl-C ends it)"

@@ -222,6 +222,4 @@ def _manifest():
 
 def reference():
     """What the reference run measured, with its provenance: the content of ``reference.json`` as a dict."""
-    installed = WEIGHTS / "reference.json"
-    checkout = Path(__file__).parents[1] / "book" / "results" / "reference.json"
-    return json.loads((installed if installed.exists() else checkout).read_text(encoding="utf-8"))
+    return json.loads((WEIGHTS / "reference.json").read_text(encoding="utf-8"))

@@ -1,13 +1,13 @@
 """From chapters to a book: book/chapters/*.md → notebooks → executed → HTML.
 
-    python book/build.py notebooks [NAME …]   refresh the committed notebooks (default: all)
-    python book/build.py book                 execute every chapter afresh under _build and render _build/html
-    python book/build.py student              write _build/student: the chapters without their solutions
+    python -m tools.site notebooks [NAME …]   refresh the committed notebooks (default: all)
+    python -m tools.site book                 execute every chapter afresh under _build and render _build/html
+    python -m tools.site student              write _build/student: the chapters without their solutions
 
 Committed notebooks are executed one after the other, a book's chapters side by side (``--jobs``). In their text,
 ``{glue:text}`name:format` `` stands for a number that the chapter glued while it ran; it is filled in here, so that a
 reader in Colab sees it too. ``{{ cost }}`` stands for the time and memory that the chapter took. Prose pages take their
-numbers from ``book/results/reference.json`` and ``speed.json``.
+numbers from ``osrlib/weights/reference.json`` and ``experiments/results/speed.json``.
 """
 
 import argparse
@@ -26,17 +26,15 @@ import time
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 
-import export
 import jupytext
-import licences
 import nbformat
-import pages
 import papermill
 import psutil
 import yaml
 from nbclient.exceptions import DeadKernelError
 
 from osrlib import _files, claims, data, remember, zoo
+from tools import licences, pages, playground_export
 
 ROOT = Path(__file__).parents[1]
 CHAPTERS, NOTEBOOKS = ROOT / "book" / "chapters", ROOT / "notebooks"
@@ -348,7 +346,7 @@ def build_book(jobs):
         shutil.copy(ROOT / file, SITE)
     shutil.copytree(ROOT / "book" / "_static", SITE / "_static")
     shutil.copy(ROOT / "book" / "references.bib", SITE / "book")
-    speed = json.loads((ROOT / "book" / "results" / "speed.json").read_text(encoding="utf-8"))
+    speed = json.loads((ROOT / "experiments" / "results" / "speed.json").read_text(encoding="utf-8"))
     values = flatten(zoo.reference() | {"speed": speed})
     for page in (ROOT / "book").glob("*.md"):
         (SITE / "book" / page.name).write_text(
@@ -370,7 +368,7 @@ def build_book(jobs):
     (SITE / "book" / "status.md").write_text(pages.status_page(took, told, jobs, built), encoding="utf-8")
     (SITE / "book" / "licences.md").write_text(licences.page(), encoding="utf-8")
     shutil.copytree(ROOT / "book" / "playground", SITE / "extra" / "playground")
-    export.write(SITE / "extra" / "playground")
+    playground_export.write(SITE / "extra" / "playground")
     shutil.rmtree(RENDER, ignore_errors=True)
     command = [*JUPYTER_BOOK, "build", SITE, "--path-output", RENDER, "-W", "-n", "--keep-going", "-q"]
     # in a session of its own: Ctrl-C reaches this process alone, which then ends that one
@@ -419,6 +417,6 @@ def main():
 
 
 if __name__ == "__main__":
-    import build  # by its name: worker processes know its functions and errors under that
+    from tools import site  # by its name: worker processes know its functions and errors under that
 
-    build.main()
+    site.main()

@@ -150,40 +150,10 @@ def status_page(took, told, jobs, built):
     for name, (there, why) in ready.items():
         world = data.WORLDS[name]
         lines.append(f"| {world.title} | {'there' if there else f'missing: {why}'} | {world.licence} |")
-    return "\n".join([*lines, "", *matrix_lines(), "", *mutation_lines(), ""])
+    return "\n".join([*lines, "", *mutation_lines(), ""])
 
 
-def matrix_lines(file=ROOT / "book" / "results" / "matrix.json"):
-    """What the last runs of ``make matrix`` gave, as lines of markdown. file: what they were written to."""
-    lines = [
-        "## Under other versions",
-        "",
-        "`make matrix` runs the README's commands in fresh clones of the last commit, with all tests but the one that "
-        "compares this table with what `pyproject.toml` asks for. Each row names its Python, and "
-        "has its own versions of what the book depends on: the pinned ones, the oldest allowed, or the newest. What is "
-        "installed is the row's own; the data come from the cache of the machine.",
-        "",
-    ]
-    if not file.exists():
-        return [*lines, "No matrix has been run."]
-    lines += [
-        "`book/results/matrix.json` names the tests that failed, and says why others were skipped.",
-        "",
-        "| row | verdict | dependencies | commands | date, commit |",
-        "|---|---|---|---|---|",
-    ]
-    for name, row in json.loads(file.read_text(encoding="utf-8")).items():
-        versions = ", ".join(f"{package} {row['packages'].get(package) or '?'}" for package in ("torch", "numpy"))
-        counts = {"passed": row["passed"], "failed": len(row["failed"]), "skipped": sum(row["skipped"].values())}
-        told = ", ".join(f"{n} {what}" for what, n in counts.items()) if any(counts.values()) else "no test ran"
-        lines.append(
-            f"| {name} | {'green' if row['green'] else '**red**'}: {told} | {row['versions']}: {versions} "
-            f"| `{'`, `'.join(row['commands'])}` | {row['date']}, {row['commit']} |"
-        )
-    return lines
-
-
-def mutation_lines(file=ROOT / "book" / "results" / "mutation.json"):
+def mutation_lines(file=ROOT / "experiments" / "results" / "mutation.json"):
     """What the last runs of ``make mutation`` gave, as lines of markdown. file: what they were written to."""
     lines = [
         "## Would the tests notice?",
@@ -195,7 +165,7 @@ def mutation_lines(file=ROOT / "book" / "results" / "mutation.json"):
     if not file.exists():
         return [*lines, "No mutants have been made."]
     lines += [
-        "`book/results/mutation.json` names the survivors.",
+        "`experiments/results/mutation.json` names the survivors.",
         "",
         "| module | mutants | killed | date, commit |",
         "|---|---|---|---|",

@@ -4,11 +4,11 @@ import re
 from importlib.metadata import PackageNotFoundError, metadata, requires, version
 from pathlib import Path
 
-import export
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from osrlib import data
+from tools import playground_export
 
 ROOT = Path(__file__).parents[1]
 SPELLINGS = {
@@ -110,7 +110,7 @@ def page():
     worlds, chapters = [], {int(file.name[:2]): file for file in (ROOT / "book" / "chapters").glob("*.md")}
     for name, world in data.WORLDS.items():
         uses = [str(i) for i, file in sorted(chapters.items()) if f'"{name}"' in file.read_text(encoding="utf-8")]
-        uses += ["playground"] if name in export.TRAY.values() else []
+        uses += ["playground"] if name in playground_export.TRAY.values() else []
         worlds.append(f"| {world.title} | {world.licence} | {world.source} | {', '.join(uses) or 'none'} |")
     return "\n".join(
         [

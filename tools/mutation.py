@@ -1,12 +1,13 @@
 """Would the tests notice? Changes the code of the core in one place at a time, and runs the tests that reach it.
 
-    python .ci/mutation.py                     every module of the core, about half an hour on two cores
-    python .ci/mutation.py detector losses     these modules
-    python .ci/mutation.py --resume            goes on where an interrupted run of all stopped, as mutants/ has it
+    python -m tools.mutation                     every module of the core, about half an hour on two cores
+    python -m tools.mutation detector losses     these modules
+    python -m tools.mutation --resume            goes on where an interrupted run of all stopped, as mutants/ has it
 
 mutmut makes the mutants, as ``[tool.mutmut]`` in pyproject.toml says, and knows which tests reach which function. This
-prints the share that was killed, by module, and the survivors, and writes both to ``book/results/mutation.json``, which
-the status page prints. It fails where a module has less than 85 %. ``mutmut show NAME`` prints what was changed.
+prints the share that was killed, by module, and the survivors, and writes both to
+``experiments/results/mutation.json``, which the status page prints. It fails where a module has less than 85 %.
+``mutmut show NAME`` prints what was changed.
 """
 
 import collections
@@ -19,7 +20,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-RESULTS = ROOT / "book" / "results" / "mutation.json"
+RESULTS = ROOT / "experiments" / "results" / "mutation.json"
 WANTED = 0.85
 KILLED = ("killed", "timeout", "segfault", "caught by type check")
 """A mutant that ends in an endless loop or takes the interpreter down has been noticed too."""
@@ -79,4 +80,4 @@ if __name__ == "__main__":
     try:
         sys.exit(main(sys.argv[1:]))
     except KeyboardInterrupt:
-        sys.exit("\nInterrupted. What was tried is kept in mutants/; python .ci/mutation.py --resume goes on.")
+        sys.exit("\nInterrupted. What was tried is kept in mutants/; python -m tools.mutation --resume goes on.")
