@@ -7,11 +7,10 @@ import platform
 import re
 import subprocess
 from importlib.metadata import version
-from pathlib import Path
 
 from osrlib import data
+from tools import paths
 
-ROOT = Path(__file__).parents[1]
 PACKAGES = (
     "torch", "torchvision", "numpy", "scipy", "scikit-learn", "scikit-image", "matplotlib", "jupyter-book", "sphinx",
     "myst-nb", "papermill", "nbval",
@@ -31,7 +30,7 @@ COMMON = {"code", "guard", "key", "near and far world", "price", "risk", "score"
 
 def terms():
     """The terms of the glossary."""
-    text = (ROOT / "book" / "glossary.md").read_text(encoding="utf-8")
+    text = (paths.BOOK / "glossary.md").read_text(encoding="utf-8")
     return [
         line for line, below in zip(text.splitlines(), text.splitlines()[1:], strict=False) if below.startswith("  ")
     ]
@@ -69,7 +68,7 @@ def mark_verdicts(cells):
 
 
 def claims_page(glued):
-    """Markdown of the claims page. glued: dict chapter → what it glued (:func:`build.glued`)."""
+    """Markdown of the claims page. glued: dict chapter → what it glued (:func:`chapters.glued`)."""
     rows, count = [], 0
     for name, values in glued.items():
         chapter = int(name[:2])
@@ -103,21 +102,21 @@ def claims_page(glued):
 
 def reads(name):
     """The worlds that a chapter names, of those that are downloaded."""
-    source = (ROOT / "book" / "chapters" / f"{name}.md").read_text(encoding="utf-8")
+    source = (paths.CHAPTERS / f"{name}.md").read_text(encoding="utf-8")
     return [world for world in DOWNLOADS if re.search(rf'"{world}"', source)]
 
 
 def commit():
     """The commit that the tree stands at, marked where the tree has changed since."""
-    command = ["git", "-C", str(ROOT), "describe", "--always", "--dirty=, changed since", "--abbrev=12", "--exclude=*"]
-    run = subprocess.run(command, capture_output=True, text=True, check=False)
+    command = ["git", "describe", "--always", "--dirty=, changed since", "--abbrev=12", "--exclude=*"]
+    run = subprocess.run(command, cwd=paths.ROOT, capture_output=True, text=True, check=False)
     return run.stdout.strip() or "not under version control"
 
 
 def status_page(took, told, jobs, built):
     """Markdown of the status page.
 
-    took: dict chapter → what it took in this build (:func:`build.execute`); told: dict chapter → what its box says;
+    took: dict chapter → what it took in this build (:func:`execute.execute`); told: dict chapter → what its box says;
     jobs: chapters that ran at once; built: seconds that all chapters took together.
     """
     ready = data.available()
@@ -153,7 +152,7 @@ def status_page(took, told, jobs, built):
     return "\n".join([*lines, "", *mutation_lines(), ""])
 
 
-def mutation_lines(file=ROOT / "experiments" / "results" / "mutation.json"):
+def mutation_lines(file=paths.RESULTS / "mutation.json"):
     """What the last runs of ``make mutation`` gave, as lines of markdown. file: what they were written to."""
     lines = [
         "## Would the tests notice?",
