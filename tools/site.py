@@ -140,7 +140,9 @@ def main():
     """Run the command that was asked for."""
     # a terminal that can't show a letter of some path shows another in its place
     sys.stdout.reconfigure(errors="replace")
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        prog="python -m tools.site", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("command", choices=["notebooks", "book", "student"])
     parser.add_argument("names", nargs="*", metavar="NAME", help="chapters to refresh")
     parser.add_argument("--jobs", type=int, help="chapters at a time (default: one for notebooks, else one a core)")
