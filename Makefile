@@ -23,7 +23,7 @@ PYTEST = $(PY) -m pytest --nbval --numprocesses auto --maxprocesses 4 --dist loa
 # package.json has a script of the same name for the playground's JavaScript
 NPM = if [ -d node_modules ]; then npm run --silent $@; else echo "JavaScript left out: npm install brings what it takes"; fi
 
-# what a network says of many images is worked out once, for all chapters and tests (osrlib/remember.py)
+# what a network says of many images is worked out once, for all chapters and tests (osrlib/speed/remember.py)
 book test test-slow: export OSRLIB_REMEMBER ?= $(CURDIR)/_build/remember
 # test processes run side by side: a core for each
 test test-slow: export OMP_NUM_THREADS ?= 1
