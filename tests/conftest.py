@@ -2,7 +2,6 @@
 
 import os
 
-import nbval.kernel
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
@@ -14,19 +13,6 @@ from osrlib.models import infer
 settings.register_profile("book", derandomize=True, database=None, deadline=None, max_examples=30)
 settings.register_profile("wild", deadline=None, max_examples=1000, suppress_health_check=list(HealthCheck))
 settings.load_profile("book")
-
-
-def pytest_configure():
-    """A chapter's kernel gets a second start: its ports are chosen before it takes them, and can be gone by then."""
-    start = nbval.kernel.start_new_kernel
-
-    def patiently(*arguments, **options):
-        try:
-            return start(*arguments, **options)
-        except RuntimeError:  # the kernel died before its first answer
-            return start(*arguments, **options)
-
-    nbval.kernel.start_new_kernel = patiently
 
 
 def need(there, what):
