@@ -77,7 +77,7 @@ class ImageSet:
 
     def only(self, labels: several(whole_number(0)), renumber: bool = False):
         """The images whose label is one of ``labels``; renumber: label them 0, 1, … in the order of ``labels``."""
-        labels = np.asarray(labels)
+        labels = np.array(list(labels))
         part = self[np.isin(self.labels, labels)]
         if not renumber:
             return part
