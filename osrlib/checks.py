@@ -115,15 +115,8 @@ class _Arrays:
         return alias(f"{self.told} [{shape.replace(' ', ', ')}]", Annotated[self.kind[self.array, shape], self.holds])
 
 
-LARGEST = 1e15
-"""The largest number that an output may hold. Squares of larger ones leave no room in float32 for their sum."""
-
 # one number or more, and all of them: numpy's own functions forget what a masked array hides
 PLAIN = IsAttr["size", ~IsEqual[0]] & ~IsInstance[np.ma.MaskedArray]
-
-
-def _up_to(largest):
-    return PLAIN & Is[lambda array: bool((np.abs(array) <= largest).all())]  # NaN is not
 
 
 def _dense(tensor):
@@ -135,13 +128,13 @@ def _dense(tensor):
     return bool(low >= -largest and high <= largest)
 
 
-Numbers = _Arrays("an array of finite numbers", jaxtyping.Real, np.ndarray, _up_to(np.finfo("f8").max))
+Numbers = _Arrays(
+    "an array of finite numbers", jaxtyping.Real, np.ndarray, PLAIN & Is[lambda a: bool(np.isfinite(a).all())]
+)
 PValues = _Arrays(
     "an array of numbers in (0, 1]", jaxtyping.Float, np.ndarray, PLAIN & Is[lambda a: bool(((a > 0) & (a <= 1)).all())]
 )
-Part = _Arrays(
-    f"an array of finite floating-point numbers up to {LARGEST:g}", jaxtyping.Float, np.ndarray, _up_to(LARGEST)
-)
+Part = _Arrays("an array of floating-point numbers", jaxtyping.Float, np.ndarray, PLAIN)
 Labels = _Arrays(
     "an array of whole numbers ≥ 0", jaxtyping.Integer, np.ndarray, PLAIN & Is[lambda a: bool((a >= 0).all())]
 )

@@ -35,6 +35,8 @@ class BatchOutput:
                 raise ValueError(f"{name}: expected finite numbers, got NaN or infinite ones: try a smaller lr")
 
 
+LARGEST = 1e15
+"""The largest number that an output may hold. Squares of larger ones leave no room in float32 for their sum."""
 PARTS = ("logits", "code", "reconstruction", "images", "errors")
 
 
@@ -55,9 +57,12 @@ class Output:
         errors: Part["N C"] | None = None,
     ):
         for name, part in zip(PARTS, (logits, code, reconstruction, images, errors), strict=True):
-            if part is not None:
-                # contiguous: torch takes no array that is mirrored
-                setattr(self, name, np.ascontiguousarray(part, dtype=np.uint8 if name == "images" else np.float32))
+            if part is None:
+                continue
+            if not (np.abs(part) <= np.float64(LARGEST)).all():  # NaN is not
+                raise ValueError(f"{name}: expected finite numbers up to {LARGEST:g}, got {checks.describe(part)}")
+            # contiguous: torch takes no array that is mirrored
+            setattr(self, name, np.ascontiguousarray(part, dtype=np.uint8 if name == "images" else np.float32))
         self.guess = self.logits.argmax(1)
 
     def __getattr__(self, name):
