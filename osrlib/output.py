@@ -66,7 +66,7 @@ class Output:
 
     @property
     def guess(self):
-        """The class that the classifier names for each image: int64 [N]."""
+        """The class that the classifier names for each image, int64 [N]."""
         return self.logits.argmax(1)
 
     @property
