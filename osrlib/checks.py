@@ -120,7 +120,8 @@ def _plain(array):
 
 
 def _within(array, largest):
-    return _plain(array) and bool((np.abs(array) <= largest).all())  # NaN is not
+    # NaN is not; and in half precision, so large a limit would be infinite
+    return _plain(array) and bool((np.abs(array) <= np.float64(largest)).all())
 
 
 def _dense(tensor):
@@ -219,6 +220,8 @@ def _one_by_one(parameters, given):
 
 
 def _fits(value, hint):
+    if hint is bool:  # numpy's comparisons give one of its own
+        return isinstance(value, bool | np.bool_)
     try:
         return is_bearable(value, hint)
     except Exception:  # an object that cannot be looked at, such as one whose shape raises
