@@ -12,7 +12,7 @@ import math
 import sys
 from collections.abc import Callable, Sequence
 from os import PathLike
-from typing import Annotated, get_args
+from typing import Annotated, get_args, get_origin
 
 import jaxtyping
 import numpy as np
@@ -177,6 +177,8 @@ def expected(hint):
     if hint in _told:
         told = _told[hint]
         return told() if callable(told) else told
+    if get_origin(hint) is tuple:
+        return f"a tuple ({', '.join(map(expected, get_args(hint)))})"
     if parts := [part for part in get_args(hint) if part is not type(None)]:
         return " or ".join(expected(part) for part in parts)
     if not isinstance(hint, type):
