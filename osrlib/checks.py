@@ -72,7 +72,7 @@ def several(hint):
         lambda: f"one or more, each {expected(hint)}",
         Annotated[
             Sequence | np.ndarray,
-            Is[lambda values: not isinstance(values, str) and len(values) > 0 and all(_fits(v, hint) for v in values)],
+            Is[lambda values: not isinstance(values, str | bytes) and len(values) > 0 and all(_fits(v, hint) for v in values)],
         ],
     )
 
