@@ -1,167 +1,126 @@
-"""Detector, claims and plots."""
+"""The detector: what it decides, by which key, and what it promises."""
 
-import json
 from dataclasses import replace
-from functools import partial
 
-import matplotlib
 import numpy as np
 import pytest
 
-from osrlib import UNKNOWN, claims, data, models, plots, scores, thresholds, zoo
+from osrlib import UNKNOWN, data, models, scores, thresholds, zoo
 from osrlib.detector import OpenSetClassifier
-from osrlib.models import infer
-from tests.conftest import WRONG_IMAGES, WRONG_SCORES
-
-matplotlib.use("Agg")
+from osrlib.output import infer
+from osrlib.thresholds import Conformal, MeanStd, Quantile
+from tests.conftest import told
 
 
 @pytest.fixture
 def detector(mtae):
-    return OpenSetClassifier(mtae, [scores.norm, scores.diff], [thresholds.MeanStd(2), thresholds.MeanStd(2)])
+    """The report's."""
+    return OpenSetClassifier(mtae, {"norm": (scores.norm, MeanStd(2)), "diff": (scores.diff, MeanStd(2))})
 
 
 def test_the_reports_rule(detector, digits):
     assert detector.fit(digits.images) is detector
-    noise = data.load("noise").images[:50]
-    assert (detector.predict(noise) == UNKNOWN).all()
+    assert (detector.predict(data.load("noise").images[:50]) == UNKNOWN).all()
     decision = detector.decide(digits.images)
-    assert decision.labels.dtype == np.int64 and decision.scores.shape == decision.refused.shape == (500, 2)
-    lines = [line.value for line in detector.thresholds]
-    assert (decision.refused == (decision.scores > lines)).all()
-    assert ((decision.labels == UNKNOWN) == decision.refused.any(1)).all()
+    assert decision.labels.dtype == np.int64 and decision.scores.dtype == np.float32
+    assert decision.names == ("norm", "diff") == tuple(detector.lines)
+    np.testing.assert_array_equal(decision.refused, decision.scores > list(detector.lines.values()))
+    np.testing.assert_array_equal(decision.labels == UNKNOWN, decision.refused.any(1))
     kept = decision.labels != UNKNOWN
     assert (decision.labels[kept] == decision.guess[kept]).all() and (decision.guess == digits.labels).mean() > 0.96
+    assert decision.p_values is None and decision.p_value is None  # these lines are not conformal
+    said = infer(detector.model, digits.images)
+    again = OpenSetClassifier(detector.model, detector.keys).fit_output(said)
+    assert again.lines == detector.lines and (again.decide_output(said).labels == decision.labels).all()
+    assert detector.keys["norm"].threshold.value == MeanStd(2).fit(scores.norm(said)).value == detector.lines["norm"]
 
 
-def test_the_order_of_the_images_does_not_matter(detector, digits):
-    detector.fit(digits.images)
-    order = np.random.default_rng(0).permutation(500)
-    assert (detector.predict(digits.images)[order] == detector.predict(digits.images[order])).mean() > 0.995
+def test_reasons(mtae, digits):
+    lines = {"first": (scores.norm, Quantile(0.5)), "other": (lambda output: scores.diff(output, 0.3), Quantile(0))}
+    decision = OpenSetClassifier(mtae, lines).fit(digits.images).decide(digits.images)
+    told = decision.reasons()
+    assert set(told) == {"", "other", "first, other"} or set(told) == {"", "first", "other", "first, other"}
+    assert [one != "" for one in told] == decision.refused.any(1).tolist()
 
 
 def test_another_rule(mtae, digits):
     def both(*refused):
         return np.logical_and.reduce(refused)
 
-    pair = [scores.norm, scores.diff], [thresholds.Quantile(0.5), thresholds.Quantile(0.5)]
-    strict = OpenSetClassifier(mtae, *pair).fit(digits.images).predict(digits.images)
-    mild = OpenSetClassifier(mtae, *pair, rule=both).fit(digits.images).predict(digits.images)
-    assert (mild == UNKNOWN).sum() < (strict == UNKNOWN).sum()
-
-
-def test_a_detector_refuses(detector, digits, mtae):
-    with pytest.raises(ValueError, match="expected fit"):
-        detector.predict(digits.images)
-    for wrong in WRONG_IMAGES.values():
-        with pytest.raises(ValueError, match="images: expected"):
-            detector.fit(wrong)
-    for pair in (([], []), ([scores.norm], [])):
-        with pytest.raises(ValueError, match="expected"):
-            OpenSetClassifier(mtae, *pair)
-
-
-@pytest.fixture
-def recorded(monkeypatch):
-    shown = []
-    monkeypatch.setattr(
-        "IPython.display.display", lambda content, raw, metadata: shown.append((content, metadata["scrapbook"]))
-    )
-    return shown
-
-
-def test_a_claim_that_holds(recorded, capsys):
-    claims.check("MNIST accuracy", 0.964, 0.955, 0.98, said="the report: 96.24 %")
-    assert capsys.readouterr().out == "MNIST accuracy within 95.5% to 98.0%: yes\n"
-    ((content, mark),) = recorded
-    record = json.loads(content["application/papermill.record/text/plain"])
-    assert mark["name"] == "claim:MNIST accuracy"
-    assert record == {
-        "claim": "MNIST accuracy",
-        "value": 0.964,
-        "low": 0.955,
-        "high": 0.98,
-        "fmt": ".1%",
-        "said": "the report: 96.24 %",
-        "reference": False,
-    }
-
-
-def test_a_claim_that_fails(recorded):
-    for value in (0.94, 0.99):
-        with pytest.raises(claims.ClaimFailed, match="NO; measured"):
-            claims.check("MNIST accuracy", value, 0.955, 0.98)
-
-
-def test_the_reference_figure_stands_in_and_is_marked(recorded, capsys):
-    claims.check("OOD accuracy", None, 0.94, 1, reference=0.95)
-    shown = capsys.readouterr()
-    assert "yes" in shown.out and "the reference run's figure, 95.0%, stands in" in shown.err
-    with pytest.raises(claims.ClaimFailed):
-        claims.check("OOD accuracy", None, 0.94, 1, reference=0.9)
-
-
-@pytest.mark.parametrize("value, low, high", [(np.nan, 0, 1), ("a", 0, 1), (0.5, 1, 0), (0.5, np.nan, 1), (None, 0, 1)])
-def test_claims_refuse(recorded, value, low, high):
-    with pytest.raises(ValueError, match="expected"):
-        claims.check("something", value, low, high)
-
-
-def test_own_figures_agree_or_differ(capsys):
-    mean, std = (zoo.reference()["report_rule"][key] for key in ("mean", "std"))
-    wide = 4.303 * (4 / 3) ** 0.5 * std["total"]  # the 97.5 % quantile of t with two degrees of freedom
-    told = claims.agree("report_rule", total=mean["total"] + 0.99 * wide, mnist=mean["mnist"], ood=0.5)
-    assert told == {"total": True, "mnist": True, "ood": False}
-    assert claims.agree("report_rule", total=mean["total"] - 1.01 * wide) == {"total": False}
-    lines = capsys.readouterr().out.splitlines()
-    assert "agrees with" in lines[0] and "ood: 0.5 DIFFERS" in lines[2] and "(3 seeds)" in lines[2]
-    closed = zoo.reference()["models"]["mtae"]["closed_accuracy_mean"]
-    assert claims.agree("mtae", closed_accuracy=closed + 0.001) == {"closed_accuracy": True}
+    keys = {"norm": (scores.norm, Conformal(0.5)), "diff": (scores.diff, Conformal(0.5))}
+    strict, mild = (OpenSetClassifier(mtae, keys, *rule).fit(digits.images) for rule in ((), (both,)))
+    decision = mild.decide(digits.images)
+    np.testing.assert_array_equal(decision.labels == UNKNOWN, decision.refused.all(1))
+    assert (decision.labels == UNKNOWN).sum() < (strict.predict(digits.images) == UNKNOWN).sum()
+    assert decision.p_values is None and decision.p_value is None  # they are the OR rule's
 
 
 @pytest.mark.parametrize(
-    "result, measured", [("rule", {"speed": 1}), ("mine", {"mnist": 0.9}), ("rule", {"mnist": np.nan})]
+    "answer",
+    [None, 1, np.zeros(3, bool), np.zeros((4, 1), bool)],
+    ids=["nothing", "one", "few", "matrix"],
 )
-def test_agreement_needs_figures_that_there_are(result, measured):
-    with pytest.raises(ValueError, match="expected"):
-        claims.agree(result, **measured)
+def test_a_rule_that_does_not_answer_for_each_image_is_refused(answer):
+    said = told(np.eye(4, 10))
+    detector = OpenSetClassifier(models.MultiTaskAE(), {"msp": (scores.msp, MeanStd())}, rule=lambda *_: answer)
+    with pytest.raises(ValueError, match="rule"):
+        detector.fit_output(said).decide_output(said)
 
 
-def test_glue(recorded):
-    claims.glue(accuracy=0.5, name="seven")
-    assert [mark["name"] for _, mark in recorded] == ["accuracy", "name"]
-    assert recorded[0][0]["application/papermill.record/text/plain"] == "0.5"
+@pytest.mark.parametrize("classes", [1, 3, 26])
+def test_of_any_number_of_classes_the_unknown_is_the_next(classes, digits):
+    model, images = models.MultiTaskAE(classes=classes), digits.images[:60]
+    detector = OpenSetClassifier(model, {"norm": (scores.norm, Quantile(0.5))}).fit(images)
+    decision = detector.decide(images)
+    assert set(decision.labels[decision.refused[:, 0]]) == {classes} and decision.refused.sum() == 30
+    assert decision.labels[~decision.refused[:, 0]].max() < classes
 
 
-def test_every_figure_returns_its_axes(mtae, output, digits):
-    plots.style()
-    values = {"mnist": scores.norm(output), "noise": scores.norm(infer(mtae, data.load("noise").images[:100]))}
-    drawn = [
-        plots.gallery(digits.images[:7], list("abcdefg")),
-        plots.reconstructions(infer(mtae, digits.images[:4]), list("abcd")),
-        plots.histograms(values, "norm", 5.0),
-        plots.scatter({name: (value, value) for name, value in values.items()}, (1, 2)),
-        plots.confusion(np.eye(11, dtype=int)),
-        plots.curves({"a": [{"epoch": 1, "x": 2}, {"epoch": 2, "x": 3}]}, "x", "x"),
-    ]
-    for ax in drawn:
-        assert isinstance(ax, matplotlib.axes.Axes)
-        matplotlib.pyplot.close(ax.figure)
+# ---------------------------------------------------------------------------------------------------------------------
+# Fitting
 
 
-def test_figures_refuse(digits, output):
-    with pytest.raises(ValueError, match="expected"):
-        plots.gallery(digits.images[0])
-    with pytest.raises(ValueError, match="one an image"):
-        plots.gallery(digits.images[:3], ["a"])
-    with pytest.raises(ValueError, match="one an image"):
-        plots.reconstructions(output, ["a"])
-    for wrong in (np.eye(10, dtype=int), np.eye(11), "a"):
-        with pytest.raises(ValueError, match="expected"):
-            plots.confusion(wrong)
-    for wrong in WRONG_SCORES.values():
-        with pytest.raises(ValueError, match="expected"):
-            plots.histograms({"mnist": wrong}, "norm")
+def test_nothing_is_decided_before_a_fit(detector, digits):
+    for question in (lambda: detector.predict(digits.images[:2]), lambda: detector.lines):
+        with pytest.raises(ValueError, match="expected fit"):
+            question()
+
+
+def test_thresholds_are_copied(mtae, digits):
+    line = MeanStd(1)
+    first, second = (OpenSetClassifier(mtae, {"a": (scores.norm, line), "b": (scores.diff, line)}) for _ in range(2))
+    before = first.fit(digits.images).lines
+    second.fit(digits.images[:100])
+    assert first.lines == before and before["a"] != before["b"] and second.lines != before
+    with pytest.raises(ValueError, match="expected fit"):
+        line.value  # noqa: B018
+
+
+def test_a_refused_refit_leaves_the_detector_as_it_was(mtae, digits):
+    good = infer(mtae, digits.images)
+    keys = {"norm": (scores.norm, MeanStd(2)), "energy": (scores.energy, thresholds.Tail())}
+    detector = OpenSetClassifier(mtae, keys).fit_output(good)
+    lines, decision = detector.lines, detector.decide_output(good)
+    with pytest.raises(ValueError, match="at least 20"):  # of the second key; the first would do
+        detector.fit_output(good[:100])
+    assert detector.lines == lines
+    np.testing.assert_array_equal(detector.decide_output(good).scores, decision.scores)
+    assert OpenSetClassifier(mtae, {"norm": (scores.norm, MeanStd())}).fit_output(good[:1]).lines
+
+
+def test_how_many_known_images_it_takes(mtae, digits):
+    # a promise of 1 % for both keys: 124 would do for the first
+    keys = {"code": (scores.norm, Conformal(0.008)), "pixels": (scores.diff, Conformal(0.002))}
+    detector = OpenSetClassifier(mtae, keys)
+    with pytest.raises(ValueError, match="at least 499 .*got 100"):
+        detector.fit(digits.images[:100])
+    with pytest.raises(ValueError, match="at least 499 .*got 498"):
+        detector.fit(digits.images[:498])
+    assert len(detector.fit(digits.images[:499]).lines) == 2
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# The recommended rule
 
 
 @pytest.fixture(scope="module")
@@ -174,16 +133,25 @@ def rule():
 def test_the_recommended_rule_keeps_its_promise(rule):
     digits = data.load("mnist")
     decision = rule.decide(digits.images)
-    assert decision.names == ("code", "pixels") and decision.p_values.shape == (10_000, 2)
     refused = decision.labels == UNKNOWN
+    assert decision.names == ("code", "pixels") and decision.p_values.shape == (10_000, 2)
     assert 0.005 < refused.mean() < 0.015 and (decision.labels == digits.labels).mean() > 0.975
     # one p-value tells the same as the two lines
     np.testing.assert_array_equal(decision.p_value <= 0.01 + 1e-12, refused)
-    np.testing.assert_array_equal(refused, decision.refused.any(1))
-    reasons = np.array(decision.reasons())
-    assert set(reasons) <= {"", "code", "pixels", "code, pixels"}
-    np.testing.assert_array_equal(reasons == "", ~refused)
-    np.testing.assert_array_equal([("code" in reason) for reason in reasons], decision.refused[:, 0])
+    np.testing.assert_array_equal(decision.p_values <= np.array([0.008, 0.002]) + 1e-12, decision.refused)
+    for world in ("patches", "noise", "mnist-noise"):
+        assert (rule.predict(data.load(world).sample(200).images) == UNKNOWN).mean() > 0.97
+
+
+def test_the_price_of_the_rule_over_many_calibrations(rule):
+    output = infer(rule.model, data.load("mnist", "train")[50_000:].images)
+    values, random, refused = [score(output) for score, _ in rule.keys.values()], np.random.default_rng(0), []
+    for _ in range(20):
+        half = random.permutation(len(output)) < 5000
+        lines = [Conformal(alpha).fit(value[half]) for alpha, value in zip((0.008, 0.002), values, strict=True)]
+        both = (line.reject(value[~half]) for line, value in zip(lines, values, strict=True))
+        refused.append(thresholds.any_of(*both).mean())
+    assert 0.007 < np.mean(refused) < 0.013
 
 
 def test_the_recommended_rule_is_made_as_chapter_8_says(mtae, digits, monkeypatch):
@@ -193,88 +161,19 @@ def test_the_recommended_rule_is_made_as_chapter_8_says(mtae, digits, monkeypatc
     made = OpenSetClassifier.recommended(mtae, alpha=0.1)
     assert asked == [("mnist", "train")]
     known, new = infer(mtae, digits[:400].images), infer(mtae, digits[400:].images)
-    wanted = scores.knn_sum(known, digits[:400].labels), scores.pca_residual(known, 150)
-    for score, own in zip(made.scores, wanted, strict=True):
+    wanted = scores.KNNSum(known, digits[:400].labels), scores.PCAResidual(known, 150)
+    for (score, _), own in zip(made.keys.values(), wanted, strict=True):
         np.testing.assert_allclose(score(new), own(new), rtol=1e-5)
-    assert [line.alpha for line in made.thresholds] == pytest.approx([0.08, 0.02])
+    assert [line.alpha for _, line in made.keys.values()] == pytest.approx([0.08, 0.02])
+    assert [line.alpha for _, line in OpenSetClassifier.recommended(mtae).keys.values()] == [0.008, 0.002]
 
 
-def test_reasons_and_names(mtae, digits):
-    class Length:
-        def __call__(self, output):
-            return scores.norm(output)
-
-    lines = [thresholds.Quantile(0), thresholds.Quantile(0)]
-    strict = OpenSetClassifier(mtae, [Length(), partial(scores.diff, level=0.3)], lines)
-    decision = strict.fit(digits.images).decide(digits.images)
-    assert decision.names == ("Length", "diff") and "Length, diff" in decision.reasons()
-
-
-def test_the_recommended_rule_refuses_development_worlds(rule):
-    for world in ("patches", "noise", "mnist-noise"):
-        assert (rule.predict(data.load(world).sample(500).images) == UNKNOWN).mean() > 0.97
-
-
-def test_the_price_of_the_rule_over_many_calibrations(rule):
-    held_out = data.load("mnist", "train")[50_000:]
-    output = infer(rule.model, held_out.images)
-    values, random, refused = [score(output) for score in rule.scores], np.random.default_rng(0), []
-    for _ in range(20):
-        half = random.permutation(len(held_out)) < 5000
-        lines = [
-            thresholds.Conformal(line.alpha).fit(value[half])
-            for line, value in zip(rule.thresholds, values, strict=True)
-        ]
-        refused.append(
-            thresholds.any_of(*(line.reject(v[~half]) for line, v in zip(lines, values, strict=True))).mean()
-        )
-    assert 0.007 < np.mean(refused) < 0.013
-
-
-def test_p_values_need_conformal_lines(mtae, digits):
-    lines = [thresholds.MeanStd(), thresholds.MeanStd()]
-    plain = OpenSetClassifier(mtae, [scores.norm, partial(scores.diff, level=0.2)], lines)
-    decision = plain.fit(digits.images).decide(digits.images)
-    assert decision.names == ("norm", "diff") and decision.p_values is None and decision.p_value is None
-
-
-def test_the_recommended_rule_refuses_bad_input(rule):
-    with pytest.raises(ValueError, match="alpha: expected"):
-        OpenSetClassifier.recommended(alpha=0)
-    few, lines = data.load("mnist", "train")[50_000:50_300], [line.value for line in rule.thresholds]
-    with pytest.raises(ValueError, match="at least 499"):  # for the second line; they would do for the first
-        OpenSetClassifier(rule.model, rule.scores, rule.thresholds).fit(few.images)
-    assert [line.value for line in rule.thresholds] == lines
-    with pytest.raises(ValueError, match="names: expected 2"):
-        OpenSetClassifier(rule.model, rule.scores, rule.thresholds, names=["one"])
-
-
-def test_a_threshold_serves_one_score():
-    line = thresholds.MeanStd()
-    with pytest.raises(ValueError, match="one of them twice"):
-        OpenSetClassifier(models.MultiTaskAE(), [scores.norm, scores.msp], [line, line])
-
-
-@pytest.mark.parametrize("line", [thresholds.TwoTail(), thresholds.ClassConformal(), thresholds.MeanStd], ids=str)
-def test_thresholds_that_want_more_than_scores_are_refused_at_the_door(line):
-    with pytest.raises(ValueError, match="fitted on one array"):
-        OpenSetClassifier(models.MultiTaskAE(), [scores.norm], [line])
-
-
-@pytest.mark.parametrize(
-    "answer",
-    [None, 1, np.zeros(3, bool), np.zeros((4, 1), bool), np.zeros(4)],
-    ids=["none", "one", "few", "matrix", "float"],
-)
-def test_a_rule_that_does_not_answer_for_each_image_is_refused(answer):
-    said = models.Output(np.eye(4, 10, dtype="f4"), np.ones((4, 3), "f4"))
-    rule = OpenSetClassifier(models.MultiTaskAE(), [scores.msp], [thresholds.MeanStd()], rule=lambda *_: answer)
-    with pytest.raises(ValueError, match="rule"):
-        rule.fit_output(said).decide_output(said)
-
-
-def test_a_class_that_would_read_as_unknown_is_refused():
-    said = models.Output(np.eye(11, dtype="f4"), np.ones((11, 3), "f4"))
-    rule = OpenSetClassifier(models.MultiTaskAE(), [scores.msp], [thresholds.MeanStd()]).fit_output(said)
-    with pytest.raises(ValueError, match="at most 10 classes, got class 10"):
-        rule.decide_output(said)
+def test_the_recommended_rule_refuses_a_class_that_it_has_no_known_images_of():
+    """The classifier may name it all the same."""
+    known, new = data.load("mnist", "train")[:2000], data.load("mnist")
+    rule = OpenSetClassifier.recommended(known=known.only([0, 1, 2, 3, 4]), alpha=0.2)
+    rule.fit(data.load("mnist", "train")[50_000:51_000].only([0, 1, 2, 3, 4]).images)
+    decision = rule.decide(new.images[:500])
+    beyond = decision.guess > 4
+    assert beyond.sum() > 200 and (decision.labels[beyond] == UNKNOWN).all() and np.isfinite(decision.scores).all()
+    assert (decision.labels[~beyond] != UNKNOWN).mean() > 0.7

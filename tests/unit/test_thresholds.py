@@ -5,155 +5,160 @@ import pytest
 from scipy.stats import chi2, combine_pvalues, genpareto
 
 from osrlib import thresholds
-from tests.conftest import WRONG_SCORES
+from osrlib.thresholds import ClassConformal, Conformal, MeanStd, Quantile, Tail, TailModel, TwoTail
 
-EVERY = [thresholds.MeanStd(2), thresholds.Quantile(0.9), thresholds.Tail(0.05), thresholds.Conformal(0.1)]
+
+def numbers(*values):
+    return np.array(values, dtype=float)
+
+
+@pytest.fixture(scope="module")
+def normal():
+    return np.random.default_rng(0).normal(size=1000)
 
 
 def test_mean_std_by_hand():
-    line = thresholds.MeanStd(2).fit([1, 3])
-    assert line.value == 4 and line.reject([3.9, 4.0, 4.1]).tolist() == [False, False, True]
+    line = MeanStd(2).fit(numbers(1, 3))
+    assert line.value == 4 and line.reject(numbers(3.9, 4.0, 4.1)).tolist() == [False, False, True]
 
 
-def test_quantile_refuses_at_most_its_share():
-    for n in (1, 7, 100, 101):
-        values = np.random.default_rng(n).normal(size=n)
-        for q in (0, 0.1, 0.5, 0.95, 1):
-            line = thresholds.Quantile(q).fit(values)
-            assert line.value in values and line.reject(values).mean() <= 1 - q + 1e-12
+def test_quantile_takes_one_of_the_scores():
+    ten = np.arange(10.0)
+    values = [Quantile(q).fit(ten).value for q in (0, 0.1, 0.11, 0.5, 0.9, 0.95, 1)]
+    assert values == [0, 0, 1, 4, 8, 9, 9]
 
 
 def test_conformal_takes_the_right_rank():
-    assert thresholds.Conformal(0.1).fit(np.arange(1, 100)).value == 90
-    assert thresholds.Conformal(0.5).fit([5.0]).value == 5
-    assert thresholds.Conformal(0.95).fit(np.arange(1, 11)).value == 1  # never below the first: rank 0 is no place
-    with pytest.raises(ValueError, match="at least 9"):
-        thresholds.Conformal(0.1).fit(np.arange(8))
-    thresholds.Conformal(0.1).fit(np.arange(9))
+    ranks = [Conformal(alpha).fit(np.arange(1.0, 100)).value for alpha in (0.01, 0.05, 0.1, 0.109, 0.111, 0.5)]
+    assert ranks == [99, 95, 90, 90, 89, 50]
+    assert Conformal(0.5).fit(numbers(5)).value == 5
+    assert Conformal(0.95).fit(np.arange(1.0, 11)).value == 1  # never below the first: rank 0 is no place
+
+
+@pytest.mark.parametrize("alpha, needs", [(0.1, 9), (0.05, 19), (0.002, 499), (0.008, 124), (0.9, 1), (0.3, 3)])
+def test_conformal_needs_enough_images(alpha, needs):
+    assert Conformal(alpha).needs == needs
+    assert Conformal(alpha).fit(np.arange(float(needs))).value == needs - 1
+    if needs > 1:
+        with pytest.raises(ValueError, match=f"scores: expected at least {needs}"):
+            Conformal(alpha).fit(np.arange(needs - 1.0))
 
 
 def test_conformal_keeps_its_promise_for_any_distribution():
     random = np.random.default_rng(0)
     for draw in (random.normal, random.standard_cauchy, random.exponential):
-        refused = [thresholds.Conformal(0.1).fit(draw(size=40)).reject(draw(size=200)).mean() for _ in range(400)]
+        refused = [Conformal(0.1).fit(draw(size=40)).reject(draw(size=200)).mean() for _ in range(400)]
         assert 0.085 < np.mean(refused) <= 0.107
 
 
-def test_p_values_agree_with_the_line():
-    values = np.random.default_rng(0).normal(size=199)
-    new = np.random.default_rng(1).normal(size=500)
-    line = thresholds.Conformal(0.05).fit(values)
-    p = line.p_values(new)
-    assert p.min() > 0 and p.max() <= 1
-    assert ((p <= 0.05) == line.reject(new)).all()
-    by_hand = [((values >= one).sum() + 1) / 200 for one in new]
-    np.testing.assert_allclose(p, by_hand)
+def test_p_values_by_hand():
+    line = Conformal(0.25).fit(numbers(1, 2, 2, 5))
+    p = line.p_values(numbers(0, 1, 1.5, 2, 3, 5, 6))
+    assert p.tolist() == pytest.approx([1, 1, 0.8, 0.8, 0.4, 0.4, 0.2])
+    assert (line.value, line.reject(numbers(5, 5.1)).tolist()) == (5, [False, True])
+
+
+@pytest.mark.parametrize("line", [MeanStd(), Quantile(), Tail(), Conformal(), TwoTail(), ClassConformal()], ids=repr)
+def test_nothing_is_refused_before_a_fit(line, normal):
+    classes = (np.zeros(1000, int),) if isinstance(line, ClassConformal) else ()
+    asked = [lambda: line.value, lambda: line.reject(normal, *classes)]
+    if isinstance(line, Conformal | ClassConformal):
+        asked.append(lambda: line.p_values(normal, *classes))
+    for question in asked:
+        with pytest.raises(ValueError, match="expected fit"):
+            question()
+
+
+@pytest.mark.parametrize("line", [MeanStd(), Quantile(), Tail(), Conformal()], ids=repr)
+def test_a_fit_returns_itself_and_refuses_what_is_larger(line, normal):
+    assert line.fit(normal) is line and line.needs >= 1
+    assert (line.reject(normal) == (normal > line.value)).all() and isinstance(line.value, float)
+
+
+def test_defaults(normal):
+    told = list(map(repr, [MeanStd(), Quantile(), Conformal(), ClassConformal(), Tail(), TwoTail()]))
+    assert told == [
+        "MeanStd(k=2)", "Quantile(q=0.95)", "Conformal(alpha=0.05)", "ClassConformal(alpha=0.05)",
+        "Tail(alpha=0.05, share=0.1)", "TwoTail(unknown=0.5, share=0.1)",
+    ]  # fmt: skip
+    assert TailModel(normal).start == np.quantile(normal, 0.9)
+    assert Tail().fit(normal).value == TailModel(normal).line(0.05)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Tails
 
 
 def test_tail_finds_a_known_tail():
-    sample = genpareto.rvs(0.2, scale=2.0, size=50_000, random_state=0)
-    line = thresholds.Tail(0.001, share=0.1).fit(sample)
-    truth = genpareto.isf(0.001, 0.2, scale=2.0)
-    assert line.value == pytest.approx(truth, rel=0.05)
+    line = Tail(0.001, share=0.1).fit(genpareto.rvs(0.2, scale=2.0, size=50_000, random_state=0))
+    assert line.value == pytest.approx(genpareto.isf(0.001, 0.2, scale=2.0), rel=0.05)
     assert line.tail.shape == pytest.approx(0.2, abs=0.05)
 
 
-@pytest.mark.parametrize("line", EVERY, ids=repr)
-def test_every_threshold(line):
-    values = np.random.default_rng(0).exponential(size=2000)
-    fresh = type(line)()
-    with pytest.raises(ValueError, match="expected fit"):
-        fresh.reject(values)
-    assert line.fit(values) is line
-    assert (line.reject(values) == (values > line.value)).all()
-    assert type(line).__name__ in repr(line)
-    # a line follows its scores: shift and scale them, and the same images are refused
-    again = type(line)(*[getattr(line, name) for name in ("k", "q", "alpha") if hasattr(line, name)])
-    assert (again.fit(3 * values + 7).reject(3 * values + 7) == line.reject(values)).mean() > 0.999
+def test_a_tail_by_hand():
+    # 30 scores tie at u = 5: they are not above it, and exactly twenty different ones are
+    values = np.r_[np.zeros(50), np.full(30, 5.0), 5 + np.arange(1.0, 21)]
+    tail = TailModel(values, 0.4)
+    assert (tail.start, tail.mass) == (5, 0.2)
+    assert tail.beyond(numbers(-1, 0, 2, 5)).tolist() == pytest.approx([1, 0.5, 0.5, 0.2])
+    assert tail.line(0.2) == tail.line(1) == 5
+    assert tail.beyond(numbers(tail.line(0.05)))[0] == pytest.approx(0.05)
+    with pytest.raises(ValueError, match="at least 20"):
+        TailModel(values[:-1], 0.4)
+    assert Tail(0.05).fit(np.r_[np.zeros(800), np.ones(160), np.linspace(2, 3, 40)]).value == 1
 
 
-@pytest.mark.parametrize("wrong", WRONG_SCORES.values(), ids=WRONG_SCORES.keys())
-@pytest.mark.parametrize("line", EVERY, ids=repr)
-def test_wrong_scores(line, wrong):
-    with pytest.raises(ValueError, match=r"scores: expected (an array|a non-empty array|finite numbers)"):
-        line.fit(wrong)
-
-
-@pytest.mark.parametrize(
-    "make",
-    [
-        lambda: thresholds.MeanStd(np.nan), lambda: thresholds.MeanStd("2"), lambda: thresholds.Quantile(1.1),
-        lambda: thresholds.Quantile(-0.1), lambda: thresholds.Conformal(0), lambda: thresholds.Conformal(1),
-        lambda: thresholds.Conformal(1.5), lambda: thresholds.MeanStd(np.float64),
-        lambda: thresholds.Tail(0.2, 0.1), lambda: thresholds.Tail(0.05, 0.9), lambda: thresholds.Tail(0),
-    ],
-)  # fmt: skip
-def test_wrong_settings(make):
-    with pytest.raises(ValueError, match="expected"):
-        make()
-
-
-def test_a_tail_needs_something_to_fit():
-    for wrong in (np.arange(50), np.r_[np.zeros(900), np.ones(100)]):
-        with pytest.raises(ValueError, match="at least 20"):
-            thresholds.Tail(0.05).fit(wrong)
-
-
-def test_a_tail_with_ties_has_a_line():
-    tied = np.r_[np.zeros(800), np.ones(160), np.linspace(2, 3, 40)]
-    assert thresholds.Tail(0.05).fit(tied).value == 1
-    assert np.isfinite(thresholds.Tail(0.1).fit(np.random.default_rng(0).normal(size=205)).value)
-
-
-def test_any_of():
-    a, b = np.array([True, False, False]), np.array([False, False, True])
-    assert thresholds.any_of(a, b).tolist() == [True, False, True]
-    assert thresholds.any_of(a).tolist() == a.tolist()
-    for wrong in ((), (a, b[:2]), ([0, 1],), (np.zeros((2, 2), bool),)):
-        with pytest.raises(ValueError, match="expected"):
-            thresholds.any_of(*wrong)
-
-
-def test_the_tail_model_joins_counts_and_curve():
+def test_a_tail_joins_counts_and_curve():
     values = np.random.default_rng(0).exponential(size=20_000)
-    tail = thresholds.TailModel(values, 0.1)
-    for line in (0.1, 1.0, 2.0):
-        assert tail.beyond(line) == pytest.approx((values > line).mean())
-    np.testing.assert_allclose(tail.beyond([4.0, 6.0]), np.exp([-4.0, -6.0]), rtol=0.25)
-    assert tail.beyond(tail.line(0.01)) == pytest.approx(0.01)
-    assert tail.line(0.5) == tail.start
+    lines = numbers(0.1, 1, 2)
+    tail = TailModel(values, 0.1)
+    assert tail.beyond(lines).tolist() == pytest.approx([(values > line).mean() for line in lines])
+    np.testing.assert_allclose(tail.beyond(numbers(4, 6)), np.exp([-4, -6]), rtol=0.25)
 
 
 def test_two_tails_meet_where_both_cost_the_same():
     random = np.random.default_rng(0)
     match, nonmatch = random.normal(0, 1, 20_000), random.normal(4, 1, 20_000)
-    line = thresholds.TwoTail().fit(match, nonmatch)
+    line = TwoTail().fit(match, nonmatch)
     assert line.value == pytest.approx(2, abs=0.1)
-    assert line.reject([1.5, 2.5]).tolist() == [False, True]
+    assert line.reject(numbers(1.5, 2.5)).tolist() == [False, True]
     # who expects few unknown images draws the line further out
-    assert thresholds.TwoTail(unknown=0.05).fit(match, nonmatch).value > line.value + 0.3
+    few = TwoTail(unknown=0.05).fit(match, nonmatch)
+    assert few.value > line.value + 0.3
     lines = np.linspace(1, 3, 101)
-    assert line.cost(lines).min() >= line.cost(line.value) - 1e-9
+    assert line.cost(lines).min() >= line.cost(numbers(line.value))[0] - 1e-9
+    wanted = 0.95 * few.match.beyond(lines) + 0.05 * few.nonmatch.beyond(-lines)
+    np.testing.assert_allclose(few.cost(lines), wanted)
 
 
-def test_two_tails_with_a_gap():
+def test_two_tails_with_a_gap_and_with_their_shares():
     random = np.random.default_rng(0)
-    line = thresholds.TwoTail().fit(random.uniform(0, 1, 5000), random.uniform(9, 10, 5000))
-    assert line.value == pytest.approx(5, abs=0.3)
+    assert TwoTail().fit(random.uniform(0, 1, 5000), random.uniform(9, 10, 5000)).value == pytest.approx(5, abs=0.3)
+    match, nonmatch = random.gamma(2, 1, 500), random.gamma(9, 1, 400)
+    line = TwoTail(share=0.2).fit(match, nonmatch)
+    starts = line.match.start, -line.nonmatch.start
+    assert starts == pytest.approx((np.quantile(match, 0.8), np.quantile(nonmatch, 0.2)))
+    for wrong in (match, match - 1):
+        with pytest.raises(ValueError, match="match: expected errors smaller"):
+            line.fit(match, wrong)
 
 
-@pytest.mark.parametrize("wrong", WRONG_SCORES.values(), ids=WRONG_SCORES.keys())
-def test_two_tails_refuse(wrong):
-    good = np.random.default_rng(0).normal(size=500)
-    for pair in ((wrong, good), (good, wrong)):
-        with pytest.raises(ValueError, match=r"expected (an array|a non-empty array|finite numbers)"):
-            thresholds.TwoTail().fit(*pair)
-    with pytest.raises(ValueError, match="expected"):
-        thresholds.TwoTail().fit(good + 5, good)
-    with pytest.raises(ValueError, match="expected fit"):
-        thresholds.TwoTail().reject(good)
-    with pytest.raises(ValueError, match="expected fit"):
-        thresholds.TwoTail().cost(1.0)
+def test_a_refused_refit_leaves_the_fit_before():
+    line = Tail(1e-300).fit(np.random.default_rng(0).uniform(size=2000))  # a tail that ends
+    value, tail = line.value, line.tail
+    with pytest.raises(ValueError, match="line at inf"):
+        line.fit(1 / np.random.default_rng(0).uniform(size=2000) ** 9)  # so heavy that its line is nowhere
+    assert line.value == value and line.tail is tail
+
+
+def test_the_tail_of_a_tail_is_its_share_at_the_most():
+    Tail(0.2, 0.2)
+    with pytest.raises(ValueError, match="alpha: expected at most"):
+        Tail(0.21, 0.2)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# A line for each class
 
 
 def test_a_line_for_each_class():
@@ -161,112 +166,50 @@ def test_a_line_for_each_class():
     classes = random.integers(0, 3, 6000)
     values = random.normal(size=6000) * (1 + 5 * classes)  # one class is spread far wider than another
     half = random.permutation(6000) < 3000
-    lines = thresholds.ClassConformal(0.05).fit(values[half], classes[half])
+    lines = ClassConformal(0.05).fit(values[half], classes[half])
     refused = lines.reject(values[~half], classes[~half])
-    together = thresholds.Conformal(0.05).fit(values[half]).reject(values[~half])
+    together = Conformal(0.05).fit(values[half]).reject(values[~half])
     by_class = [[mask[classes[~half] == k].mean() for k in range(3)] for mask in (refused, together)]
     assert min(by_class[0]) > 0.03 and max(by_class[0]) < 0.07
     assert min(by_class[1]) < 0.01 and max(by_class[1]) > 0.1
     assert list(lines.value) == [0, 1, 2] and lines.value[0] < lines.value[2]
-    # where there is one class, it is the other threshold
-    alone = thresholds.ClassConformal(0.05).fit(values, np.zeros(6000, int))
-    plain = thresholds.Conformal(0.05).fit(values)
-    assert alone.value == {0: plain.value}
-    refused, p_values = (answer(values, np.zeros(6000, int)) for answer in (alone.reject, alone.p_values))
-    assert refused.dtype == bool and p_values.dtype == np.float64
-    np.testing.assert_array_equal(alone.p_values(values, np.zeros(6000, int)), plain.p_values(values))
 
 
-def test_defaults():
-    told = [thresholds.MeanStd(), thresholds.Quantile(), thresholds.Conformal(), thresholds.ClassConformal()]
-    told += [thresholds.Tail(), thresholds.TwoTail()]
-    assert list(map(repr, told)) == [
-        "MeanStd(k=2)", "Quantile(q=0.95)", "Conformal(alpha=0.05)", "ClassConformal(alpha=0.05)",
-        "Tail(alpha=0.05, share=0.1)", "TwoTail(unknown=0.5, share=0.1)",
-    ]  # fmt: skip
-    values = np.random.default_rng(0).normal(size=1000)
-    assert thresholds.TailModel(values).start == np.quantile(values, 0.9)
+def test_an_image_of_a_class_without_calibration_images_is_refused():
+    line = ClassConformal(0.1).fit(np.arange(12.0), np.zeros(12, int))
+    assert line.reject(numbers(-1e300, -1e300), np.array([0, 3])).tolist() == [False, True]
+    assert line.p_values(numbers(0, 0), np.array([0, 3])).tolist() == [1, 0]
 
 
-def test_a_tail_by_hand():
-    # 30 scores tie at u = 5: they are not above it, and exactly twenty different ones are
-    values = np.r_[np.zeros(50), np.full(30, 5.0), 5 + np.arange(1.0, 21)]
-    tail = thresholds.TailModel(values, 0.4)
-    assert (tail.start, tail.mass) == (5, 0.2)
-    assert tail.beyond([-1, 0, 2, 5]).tolist() == pytest.approx([1, 0.5, 0.5, 0.2])
-    assert tail.line(0.2) == tail.line(1) == 5 and tail.beyond(tail.line(0.05)) == pytest.approx(0.05)
-    with pytest.raises(ValueError, match="at least 20"):
-        thresholds.TailModel(values[:-1], 0.4)
-
-
-def test_both_tails_have_their_share():
-    random = np.random.default_rng(0)
-    match, nonmatch = random.gamma(2, 1, 500), random.gamma(9, 1, 400)
-    line = thresholds.TwoTail(share=0.2).fit(match, nonmatch)
-    starts = line.match.start, -line.nonmatch.start
-    assert starts == pytest.approx((np.quantile(match, 0.8), np.quantile(nonmatch, 0.2)))
-    with pytest.raises(ValueError, match="match: expected errors smaller"):
-        line.fit(match, match)
-
-
-VALUES = np.random.default_rng(0).normal(size=1000)
-
-
-@pytest.mark.parametrize(
-    "make, inside, outside",
-    [
-        (lambda x: thresholds.TailModel(VALUES, x), (0.05, 0.5), (0, 0.51, 1.2)),
-        (lambda x: thresholds.TailModel(VALUES).line(x), (0.01, 1), (0, 1.5)),
-        (lambda x: thresholds.Tail(1e-3, x), (0.05, 0.5), (0, 0.51, 1.2)),
-        (lambda x: thresholds.Tail(x, 0.2), (0.01, 0.2), (0, 0.21)),
-        (lambda x: thresholds.TwoTail(x), (0.01, 0.99), (0, 1, 1.5)),
-        (lambda x: thresholds.TwoTail(0.5, x), (0.05, 0.5), (0, 0.51, 1.2)),
-        (lambda x: thresholds.Quantile(x), (0, 1), (-0.1, 1.1)),
-        (lambda x: thresholds.Conformal(x), (0.01, 0.99), (0, 1)),
-    ],
-    ids=["TailModel", "line", "Tail", "alpha of Tail", "TwoTail", "share of TwoTail", "Quantile", "Conformal"],
-)
-def test_ranges_of_arguments(make, inside, outside):
-    for good in inside:
-        make(good)
-    for bad in outside:
-        with pytest.raises(ValueError, match=r"(alpha|share|unknown|q): expected a number"):
-            make(bad)
-
-
-def test_p_values_need_a_fit():
-    with pytest.raises(ValueError, match="expected fit"):
-        thresholds.Conformal().p_values([1.0])
-
-
-def test_lines_for_classes_refuse():
-    line = thresholds.ClassConformal(0.1)
-    with pytest.raises(ValueError, match="expected fit"):
-        line.reject([1.0], [0])
-    with pytest.raises(ValueError, match="expected 12 entries"):
-        line.fit(np.arange(12.0), [0, 1])
+def test_a_refused_refit_leaves_the_lines_before():
+    line = ClassConformal(0.1).fit(np.arange(12.0), np.zeros(12, int))
+    before = line.value
     with pytest.raises(ValueError, match="at least 9"):
-        line.fit(np.arange(12.0), [0] * 10 + [1] * 2)
-    line.fit(np.arange(12.0), [0] * 12)
-    with pytest.raises(ValueError, match=r"got \[3\] besides"):
-        line.reject([1.0], [3])
-    with pytest.raises(ValueError, match="alpha: expected"):
-        thresholds.ClassConformal(1)
+        line.fit(np.arange(12.0), np.repeat([0, 1], [10, 2]))
+    assert line.value == before
 
 
-def test_the_union_bound_agrees_with_either():
+# ---------------------------------------------------------------------------------------------------------------------
+# Refusals and p-values joined
+
+
+def test_any_of():
+    a, b = np.array([True, False, False]), np.array([False, False, True])
+    assert thresholds.any_of(a, b).tolist() == [True, False, True] and thresholds.any_of(a).tolist() == a.tolist()
+
+
+def test_the_union_bound():
+    by_hand = thresholds.union_bound(np.array([[0.1, 0.5, 0.9], [0.02, 0.5, 0.9]]), numbers(0.08, 0.02))
+    assert by_hand.tolist() == pytest.approx([0.1, 0.625, 1])
     random = np.random.default_rng(0)
-    known, new = random.normal(size=(2, 999)), random.normal(1, 1, size=(2, 500))
-    alphas = 0.08, 0.02
-    lines = [thresholds.Conformal(alpha).fit(values) for alpha, values in zip(alphas, known, strict=True)]
-    each = [line.p_values(values) for line, values in zip(lines, new, strict=True)]
+    known, new, alphas = random.normal(size=(2, 999)), random.normal(1, 1, size=(2, 500)), numbers(0.08, 0.02)
+    lines = [Conformal(float(alpha)).fit(values) for alpha, values in zip(alphas, known, strict=True)]
+    each = np.stack([line.p_values(values) for line, values in zip(lines, new, strict=True)])
     either = thresholds.any_of(*(line.reject(values) for line, values in zip(lines, new, strict=True)))
-    p = thresholds.union_bound(each, alphas)
-    np.testing.assert_array_equal(p <= 0.1 + 1e-12, either)
-    assert p.max() <= 1 and p.min() > 0
-    for wrong in (([], []), ([[0.5]], [0.1, 0.1]), ([[0.5]], [0]), ([[0.5]], [1.5]), ([[np.nan]], [0.1])):
-        with pytest.raises(ValueError, match="expected"):
-            thresholds.union_bound(*wrong)
+    np.testing.assert_array_equal(thresholds.union_bound(each, alphas) <= 0.1 + 1e-12, either)
+    for wrong in (numbers(0.1, 0), numbers(0.1, -0.1)):
+        with pytest.raises(ValueError, match="alphas: expected"):
+            thresholds.union_bound(each, wrong)
 
 
 def test_fisher_adds_logarithms():
@@ -275,14 +218,3 @@ def test_fisher_adds_logarithms():
     oracle = [combine_pvalues(pair, method="fisher") for pair in p.T]
     np.testing.assert_allclose(2 * joined, [one.statistic for one in oracle])
     np.testing.assert_allclose(chi2.sf(2 * joined, 4), [one.pvalue for one in oracle])
-    for wrong in ([], [[0.5], [0.5, 0.5]], [[0.0]], [[1.5]], [[np.nan]]):
-        with pytest.raises(ValueError, match="expected"):
-            thresholds.fisher(wrong)
-
-
-def test_a_refused_refit_leaves_the_fit_before():
-    line = thresholds.Tail(1e-300).fit(np.random.default_rng(0).uniform(size=2000))  # a tail that ends
-    value, tail = line.value, line.tail
-    with pytest.raises(ValueError, match="a line at inf"):
-        line.fit(1 / np.random.default_rng(0).uniform(size=2000) ** 9)  # a tail so heavy that its line is nowhere
-    assert line.value == value and line.tail is tail
