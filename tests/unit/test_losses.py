@@ -87,11 +87,3 @@ def test_gram_matrix_style_and_content_by_hand():
     assert losses.style_loss(features, black).item() == pytest.approx((25 + 4 + 4 + 100) / 36 / 4)
     assert losses.content_loss(features, black).item() == pytest.approx(15 / 6)
     assert losses.content_loss(torch.ones(3, 4, 2, 2), torch.zeros(3, 4, 2, 2)).tolist() == [1, 1, 1]
-
-
-def test_gram_matrix_takes_each_image_alone():
-    features = torch.rand(4, 3, 5, 5)
-    together = losses.gram_matrix(features)
-    assert together.shape == (4, 3, 3)
-    for image, matrix in zip(features, together, strict=True):
-        assert torch.allclose(losses.gram_matrix(image[None])[0], matrix)

