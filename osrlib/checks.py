@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable, Collection
 from itertools import repeat
 from os import PathLike
-from typing import Annotated, get_args
+from typing import Annotated, get_args, get_origin
 
 import jaxtyping
 import numpy as np
@@ -75,7 +75,7 @@ def several(hint):
         return f"one or more, each {expected(hint)}"
 
     def holds(values):
-        return not isinstance(values, str) and len(values) > 0 and all(map(is_bearable, values, repeat(hint)))
+        return not isinstance(values, str | bytes) and len(values) > 0 and all(map(is_bearable, values, repeat(hint)))
 
     return alias(told, Annotated[Collection | np.ndarray, Is[holds]])
 
@@ -100,6 +100,7 @@ PartShare = number("a number in (0, 1)", lambda value: 0 < value < 1)
 PositiveShare = number("a number in (0, 1]", lambda value: 0 < value <= 1)
 Count = whole_number(1)
 Seed = whole_number(0)
+Flag = alias("True or False", bool | np.bool_)  # numpy's comparisons give one of its own
 Path = alias("a path", str | PathLike)
 Function = alias("a function", Callable)
 
@@ -172,6 +173,8 @@ def expected(hint):
     if hint in _told:
         told = _told[hint]
         return told() if callable(told) else told
+    if get_origin(hint) is tuple:
+        return f"a tuple ({', '.join(map(expected, get_args(hint)))})"
     if parts := [part for part in get_args(hint) if part is not type(None)]:
         return " or ".join(expected(part) for part in parts)
     if not isinstance(hint, type):
@@ -185,7 +188,11 @@ def checked(function):
     It is written out, as ``dataclass`` writes its ``__init__``: one line for each argument, and the call.
     """
     signature = inspect.signature(function)
-    hints = {name: one.annotation for name, one in signature.parameters.items() if one.annotation is not one.empty}
+    hints = {
+        name: Flag if one.annotation is bool else one.annotation
+        for name, one in signature.parameters.items()
+        if one.annotation is not one.empty
+    }
     if not hints:
         return function
     head, looks, call = [], [], []
