@@ -10,7 +10,7 @@ import functools
 import inspect
 import math
 import sys
-from collections.abc import Callable, Collection
+from collections.abc import Callable, KeysView, Sequence, ValuesView
 from itertools import repeat
 from os import PathLike
 from typing import Annotated, get_args, get_origin
@@ -77,7 +77,7 @@ def several(hint):
     def holds(values):
         return not isinstance(values, str | bytes) and len(values) > 0 and all(map(is_bearable, values, repeat(hint)))
 
-    return alias(told, Annotated[Collection | np.ndarray, Is[holds]])
+    return alias(told, Annotated[Sequence | KeysView | ValuesView | np.ndarray, Is[holds]])
 
 
 def named(hint):
