@@ -1,41 +1,34 @@
-"""The reference run: train every model from scratch, measure, and write the weights and ``results/reference.json``.
+"""The reference run: train every model from scratch, measure, and write the weights and ``reference.json``.
 
-    python book/train.py             everything, about two hours on two cores
-    python book/train.py --resume    go on where an interrupted run stopped
+    python -m experiments.reference          about two hours on two cores; goes on where it was interrupted
 
-Each training (``trainings.py``) is kept in ``_build/train`` until the run is complete. At the end the run says how far
-its figures are from those of the run before.
+Each training (``trainings.py``) is kept in ``_build/trainings`` until the run is complete. At the end the run says how
+far its figures are from those of the run before.
 """
 
-import argparse
-import datetime
-import json
-import os
-import platform
 import shutil
 import sys
 import time
 from dataclasses import asdict
 from functools import partial
-from importlib.metadata import version
-from pathlib import Path
 
-import matplotlib.pyplot as plt
 import numpy as np
-import protocol
 import scipy
-import select_rule
-import trainings
-from trainings import MEAN, SEEDS, SEEDS_OF, STD, trained
 
-from osrlib import UNKNOWN, _files, data, detector, metrics, models, plots, scores, thresholds, zoo
+from experiments import choose_rule, run_protocol, study, teaser, trainings
+from experiments.study import judged, report_rule
+from experiments.trainings import MEAN, SEEDS, STD, TRAININGS, trained
+from osrlib import UNKNOWN, data, metrics, models, scores, thresholds, zoo
+from osrlib.detector import OpenSetClassifier
+from osrlib.gram import GramDeviation, GramFeatures
+from osrlib.output import Output, infer
+from osrlib.speed import cost
+from osrlib.thresholds import MeanStd
 
-ROOT = Path(__file__).parents[1]
-STATIC = ROOT / "book" / "_static"
-TEASER = {"mnist": (0, 61), "letters": (2600,), "patches": (8,), "fashion": (0, 2, 18), "cifar10": (1,)}
-RESULTS = ROOT / "book" / "results" / "reference.json"
 UNKNOWN_WORLDS = ("fashion", "cifar10")
 DEVELOPMENT_WORLDS = ("letters", "patches", "noise", "mnist-noise")
+ACCURACIES = ("mnist", "ood", "total")
+NUMBERS = ("norm_threshold", "diff_threshold", "ood_norm_threshold", "ood_diff_threshold", *ACCURACIES)
 
 
 def spread(rows, keys):
@@ -46,156 +39,56 @@ def spread(rows, keys):
     }
 
 
-def c2ae_rows():
-    """C2AE in the field's protocol, on the first of Neal's splits: each variant over the seeds."""
-    test = data.load("mnist")
-    known, unknown = (test.images[np.isin(test.labels, trainings.SPLIT) == side] for side in (True, False))
-    rows = {}
-    for variant in trainings.C2AE_VARIANTS:
-        runs = []
-        for seed in SEEDS:
-            model, history = trained(f"c2ae-{variant}", seed)
-            said = [models.infer(model, images) for images in (known, unknown)]
-            rules = {
-                "auroc": scores.class_error,
-                "auroc_relative": partial(scores.class_error, relative=True),
-                "auroc_softmax": scores.msp,
-            }
-            runs.append(
-                {"seed": seed, "closed_accuracy": history[-1]["test_accuracy"]}
-                | {"train_seconds": sum(row["seconds"] for row in history)}
-                | {key: metrics.auroc(*map(score, said)) for key, score in rules.items()}
-            )
-        rows[variant] = {"seeds": runs} | spread(runs, [key for key in runs[0] if key != "seed"])
-    return {"split": list(trainings.SPLIT), "variants": rows}
-
-
-def nst_rows(sets):
-    """The report's attempt with style and content, on 10,000 unknown images: both kinds, or one of them."""
-    half = {name: sets[name].sample(5_000).images for name in UNKNOWN_WORLDS}
-    unknown = {"mixed": np.concatenate(list(half.values()))} | {name: sets[name].images for name in UNKNOWN_WORLDS}
-    runs = {name: [] for name in unknown}
-    for seed in SEEDS:
-        model, _ = trained("mtae", seed)
-        pair = partial(scores.content, model=model), scores.style
-        rule = detector.OpenSetClassifier(model, pair, [thresholds.MeanStd(2), thresholds.MeanStd(2)])
-        rule.fit(sets["train"].images)
-        known = rule.predict(sets["mnist"].images)
-        for name, images in unknown.items():
-            predicted = np.r_[known, rule.predict(images)]
-            report = metrics.osr_report(np.r_[sets["mnist"].labels, np.full(len(images), UNKNOWN)], predicted)
-            runs[name].append({"seed": seed, "mnist": report.mnist, "ood": report.ood, "total": report.total})
-    return {name: rows[0] | {"seeds": rows} | spread(rows, ("mnist", "ood", "total")) for name, rows in runs.items()}
-
-
-def gram_rows(sets):
-    """The Gram deviation on the CNN: AUROC in every world."""
-    model = models.GramFeatures(trained("cnn")[0])
-    score = scores.gram_deviation(models.infer(model, sets["train"].sample(20_000).images), model.layer)
-    digits = score(models.infer(model, sets["mnist"].images))
-    return {
-        "orders": list(model.orders),
-        "auroc": {
-            name: metrics.auroc(digits, score(models.infer(model, data.load(name).images)))
-            for name in (*UNKNOWN_WORLDS, *DEVELOPMENT_WORLDS)
-        },
-    }
-
-
-def recommended_rows(sets):
-    """The recommended rule, calibrated on the digits left from training: per world, per seed, and what it costs.
-
-    ``false_refusals``: over 20 random halves of the 10,000 calibration images, what is refused of MNIST's test digits
-    and of the other half.
-    """
-    worlds = {name: data.load(name) for name in ("mnist", *UNKNOWN_WORLDS, *DEVELOPMENT_WORLDS)}
-    letters = worlds["letters"]
-    clean = letters[~np.isin(np.array(data.LETTERS)[letters.labels], data.LOOK_ALIKES)]
-    held_out = sets["train"][zoo.MODELS["mtae-rule"].images :]
-    runs = []
-    for seed in SEEDS_OF["mtae-rule"]:
-        rule = detector.OpenSetClassifier.recommended(trained("mtae-rule", seed)[0]).fit(held_out.images)
-        thirty = np.concatenate([worlds[name].images for name in ("mnist", *UNKNOWN_WORLDS)])
-        start = time.perf_counter()
-        labels = rule.predict(thirty)
-        seconds = time.perf_counter() - start
-        truth = np.r_[worlds["mnist"].labels, np.full(len(thirty) - len(worlds["mnist"]), UNKNOWN)]
-        report = metrics.osr_report(truth, labels)
-        refused = {name: float((rule.predict(worlds[name].images) == UNKNOWN).mean()) for name in worlds}
-        refused["letters without look-alikes"] = float((rule.predict(clean.images) == UNKNOWN).mean())
-        run = {"seed": seed, "mnist": report.mnist, "ood": report.ood, "total": report.total, "seconds": seconds}
-        runs.append(run | {"refused": refused} | {"splits": false_refusals(rule, held_out, worlds["mnist"])})
-    return {
-        "alpha": sum(line.alpha for line in rule.thresholds),
-        **runs[0],
-        "seeds": runs,
-        **spread(runs, ("mnist", "ood", "total")),
-        "refused_mean": {name: float(np.mean([run["refused"][name] for run in runs])) for name in refused},
-    }
-
-
-def false_refusals(rule, held_out, digits, splits=20):
-    """Promise and price: the shares refused of test digits, and of held-out ones, over random calibration halves."""
-    said = [models.infer(rule.model, part.images) for part in (held_out, digits)]
-    values = [[score(output) for score in rule.scores] for output in said]
-    random, refused = np.random.default_rng(0), {"held_out": [], "test": []}
-    for _ in range(splits):
-        half = random.permutation(len(held_out)) < len(held_out) // 2
-        lines = [
-            thresholds.Conformal(line.alpha).fit(value[half])
-            for line, value in zip(rule.thresholds, values[0], strict=True)
-        ]
-        for name, parts in (("held_out", [value[~half] for value in values[0]]), ("test", values[1])):
-            share = thresholds.any_of(*(line.reject(value) for line, value in zip(lines, parts, strict=True))).mean()
-            refused[name].append(float(share))
-    return {name: {"mean": float(np.mean(v)), "std": float(np.std(v, ddof=1))} for name, v in refused.items()}
-
-
-def training_record(name, spec, seeds):
+def record(name):
     """How a model was trained and how good it became, per seed; and what it costs on this machine."""
-    runs = [trained(name, seed) for seed in seeds]
-    stages = [stage for stage in (spec.first, spec.recipe) if stage]
+    one = TRAININGS[name]
+    runs = [trained(name, seed) for seed in one.seeds]
     accuracies = [history[-1]["test_accuracy"] for _, history in runs]
     return {
         "parameters": models.count_parameters(runs[0][0]),
-        "recipe": asdict(spec.recipe),
-        "epochs": [stage.epochs for stage in stages],
-        "seeds": list(seeds),
+        "recipe": asdict(one.spec.recipe),
+        "epochs": [stage.epochs for stage in (one.spec.first, one.spec.recipe) if stage],
+        "seeds": list(one.seeds),
         "published_seed": 0,
         "train_seconds": [sum(row["seconds"] for row in history) for _, history in runs],
         "closed_accuracy": accuracies,
         "closed_accuracy_mean": float(np.mean(accuracies)),
         "closed_accuracy_std": float(np.std(accuracies, ddof=1)) if len(runs) > 1 else None,
         "history": runs[0][1],
-        **({"cost": zoo.cost(name)._asdict()} if name in zoo.MODELS else {}),
+        **({"cost": cost.measure(name)._asdict()} if name in zoo.MODELS else {}),
     }
 
 
-def rule_row(model, outputs, score=scores.norm, level=0.5):
-    """The report's rule on one model: thresholds of mean + 2·std from the training digits, then the accuracies.
+def by_report_rule(sets, name, seed=0, read=None, **distances):
+    """The report's rule on a model, fitted on the training digits: its thresholds and accuracies.
 
-    outputs: what it says, dict world → Output, with "train" and "mnist" among them; score: the reading of ``norm``.
+    read: what is made of an output before; distances: as in :func:`experiments.study.report_rule`.
     """
-    pair = score, partial(scores.diff, level=level)
-    rule = detector.OpenSetClassifier(model, pair, [thresholds.MeanStd(2), thresholds.MeanStd(2)])
-    rule.fit_output(outputs["train"])
-    unknown = [name for name in UNKNOWN_WORLDS if name in outputs]
-    decisions = {name: rule.decide_output(outputs[name]) for name in ("mnist", *unknown)}
-    predicted = np.concatenate([decision.labels for decision in decisions.values()])
-    digits = data.load("mnist").labels
-    report = metrics.osr_report(np.r_[digits, np.full(len(predicted) - len(digits), UNKNOWN)], predicted)
-    beyond = np.concatenate([decisions[name].scores for name in unknown])
-    return {
-        "norm_threshold": rule.thresholds[0].value,
-        "diff_threshold": rule.thresholds[1].value,
-        "ood_norm_threshold": thresholds.MeanStd(2).fit(beyond[:, 0]).value,
-        "ood_diff_threshold": thresholds.MeanStd(2).fit(beyond[:, 1]).value,
-        "mnist": report.mnist,
-        "ood": report.ood,
-        "total": report.total,
-        "worlds": {name: float((decisions[name].labels == UNKNOWN).mean()) for name in unknown},
-        "confusion": report.confusion.tolist(),
-    }
+    model, _ = trained(name, seed)
+    said = {world: infer(model, images.images) for world, images in sets.items()}
+    if read:
+        said = {world: read(output) for world, output in said.items()}
+    rule = report_rule(model, **distances).fit_output(said["train"])
+    digits, *unknown = (rule.decide_output(said[world]) for world in ("mnist", *UNKNOWN_WORLDS))
+    report = judged(sets["mnist"].labels, digits.labels, np.concatenate([one.labels for one in unknown]))
+    distances = dict(zip(rule.keys, np.concatenate([one.scores for one in unknown]).T, strict=True))
+    return (
+        {f"{key}_threshold": value for key, value in rule.lines.items()}
+        | {f"ood_{key}_threshold": MeanStd(2).fit(values).value for key, values in distances.items()}
+        | {key: getattr(report, key) for key in ACCURACIES}
+        | {"worlds": {name: refusals(one) for name, one in zip(UNKNOWN_WORLDS, unknown, strict=True)}}
+        | {"confusion": report.confusion.tolist()}
+    )
+
+
+def short(row):
+    """The numbers of a row of :func:`by_report_rule`, side by side."""
+    return {key: row[key] for key in NUMBERS} | row["worlds"]
+
+
+def refusals(decision):
+    """The share of images that are refused."""
+    return float((decision.labels == UNKNOWN).mean())
 
 
 def nuclear(output):
@@ -209,126 +102,168 @@ def standardised_norm(output):
     return scores.norm(output) / np.float32(STD)
 
 
-def loss_weight_rows(worlds):
+def in_pixels(output):
+    """What a network says whose reconstruction is standardised, with that back in [0, 1]."""
+    return Output(**output.parts | {"reconstruction": output.reconstruction * STD + MEAN})
+
+
+def report_rows(sets):
+    """The report's rule: what it reaches over seeds, read in other ways, and on the report's third attempt."""
+    rules = [{"seed": seed} | by_report_rule(sets, "mtae", seed) for seed in SEEDS]
+    diff = partial(scores.diff, level=MEAN + STD)  # a standardised pixel of 1.0
+    readings = {
+        "L2": rules[0],
+        "nuclear": by_report_rule(sets, "mtae", norm=nuclear),
+        "standardised": by_report_rule(sets, "standardised", read=in_pixels, norm=standardised_norm, diff=diff),
+    }
+    seeds = [{"seed": row["seed"]} | short(row) for row in rules]
+    return {
+        "report_rule": rules[0] | {"seeds": seeds} | spread(seeds, short(rules[0])),
+        "readings": {name: short(row) for name, row in readings.items()},
+        "mtae-cnn": short(by_report_rule(sets, "mtae-cnn")),
+    }
+
+
+def loss_weight_rows():
     """What each task does to the other: a row a weight of the reconstruction, with mean and spread over seeds."""
+    worlds = {name: data.load(name).images for name in ("mnist", *UNKNOWN_WORLDS, "letters", "patches")}
     rows = []
     for weight in trainings.LOSS_WEIGHTS:
-        runs = []
-        for seed in trainings.SWEEP_SEEDS:
+        seeds, runs = TRAININGS[f"weight-{weight}"].seeds, []
+        for seed in seeds:
             model, history = trained(f"weight-{weight}", seed)
-            values = {name: scores.norm(models.infer(model, images)) for name, images in worlds.items()}
+            values = {name: scores.norm(infer(model, images)) for name, images in worlds.items()}
             digits = values.pop("mnist")
             runs.append(
                 {"closed_accuracy": history[-1]["test_accuracy"], "mse": history[-1]["test_mse"]}
                 | {f"auroc_{name}": metrics.auroc(digits, value) for name, value in values.items()}
             )
-        rows.append({"weight": weight, "seeds": list(trainings.SWEEP_SEEDS)} | spread(runs, runs[0]))
+        rows.append({"weight": weight, "seeds": list(seeds)} | spread(runs, runs[0]))
     return rows
 
 
-def provenance():
-    """Who measured this: command, date, machine, versions."""
-    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
-    processor = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), "")
-    names = ("torch", "torchvision", "numpy", "scikit-learn", "scikit-image", "safetensors")
-    return {
-        "command": " ".join(["python", *sys.argv]),
-        "data": {name: data.digest(name) for name in ("mnist", *UNKNOWN_WORLDS)},
-        "date": datetime.date.today().isoformat(),
-        "machine": f"{platform.system()} {platform.machine()}, {processor or platform.processor()}, "
-        f"{os.cpu_count()} cores",
-        "versions": {"python": platform.python_version()} | {name: version(name) for name in names},
+def c2ae_rows():
+    """C2AE in the field's protocol, on the first of Neal's splits: each variant over the seeds."""
+    test = data.load("mnist")
+    known, unknown = (test.images[np.isin(test.labels, trainings.SPLIT) == side] for side in (True, False))
+    rules = {
+        "auroc": scores.class_error,
+        "auroc_relative": partial(scores.class_error, relative=True),
+        "auroc_softmax": scores.msp,
     }
+    rows = {}
+    for variant in trainings.C2AE_VARIANTS:
+        runs = []
+        for seed in SEEDS:
+            model, history = trained(f"c2ae-{variant}", seed)
+            said = [infer(model, images) for images in (known, unknown)]
+            runs.append(
+                {"seed": seed, "closed_accuracy": history[-1]["test_accuracy"]}
+                | {"train_seconds": sum(row["seconds"] for row in history)}
+                | {key: metrics.auroc(*map(score, said)) for key, score in rules.items()}
+            )
+        rows[variant] = {"seeds": runs} | spread(runs, [key for key in runs[0] if key != "seed"])
+    return {"split": list(trainings.SPLIT), "variants": rows}
+
+
+def nst_rows(sets):
+    """The report's attempt with style and content, on 10,000 unknown images: both kinds, or one of them."""
+    half = [sets[name].sample(5_000).images for name in UNKNOWN_WORLDS]
+    unknown = {"mixed": np.concatenate(half)} | {name: sets[name].images for name in UNKNOWN_WORLDS}
+    runs = {name: [] for name in unknown}
+    for seed in SEEDS:
+        model, _ = trained("mtae", seed)
+        keys = {"content": (partial(scores.content, model=model), MeanStd(2)), "style": (scores.style, MeanStd(2))}
+        rule = OpenSetClassifier(model, keys).fit(sets["train"].images)
+        known = rule.predict(sets["mnist"].images)
+        for name, images in unknown.items():
+            report = judged(sets["mnist"].labels, known, rule.predict(images))
+            runs[name].append({"seed": seed} | {key: getattr(report, key) for key in ACCURACIES})
+    return {name: rows[0] | {"seeds": rows} | spread(rows, ACCURACIES) for name, rows in runs.items()}
+
+
+def gram_rows(sets):
+    """The Gram deviation on the CNN: AUROC in every world."""
+    model = GramFeatures(trained("cnn")[0])
+    score = GramDeviation(infer(model, sets["train"].sample(20_000).images), model.layer)
+    digits = score(infer(model, sets["mnist"].images))
+    return {
+        "orders": list(model.orders),
+        "auroc": {
+            name: metrics.auroc(digits, score(infer(model, data.load(name).images)))
+            for name in (*UNKNOWN_WORLDS, *DEVELOPMENT_WORLDS)
+        },
+    }
+
+
+def recommended_rows(sets):
+    """The recommended rule, calibrated on the digits left from training: per world, per seed, and what it costs.
+
+    ``false_refusals``: over 20 random halves of the 10,000 calibration images, what is refused of MNIST's test digits
+    and of the other half.
+    """
+    worlds = {name: data.load(name) for name in ("mnist", *UNKNOWN_WORLDS, *DEVELOPMENT_WORLDS)}
+    letters = worlds["letters"]
+    worlds["letters without look-alikes"] = letters[~np.isin(np.array(data.LETTERS)[letters.labels], data.LOOK_ALIKES)]
+    held_out = sets["train"][zoo.MODELS["mtae-rule"].images :]
+    thirty = np.concatenate([worlds[name].images for name in ("mnist", *UNKNOWN_WORLDS)])
+    digits = worlds["mnist"]
+    runs = []
+    for seed in SEEDS:
+        rule = OpenSetClassifier.recommended(trained("mtae-rule", seed)[0]).fit(held_out.images)
+        start = time.perf_counter()
+        labels = rule.predict(thirty)
+        seconds = time.perf_counter() - start
+        report = judged(digits.labels, *np.split(labels, [len(digits)]))
+        runs.append(
+            {"seed": seed}
+            | {key: getattr(report, key) for key in ACCURACIES}
+            | {"seconds": seconds}
+            | {"refused": {name: refusals(rule.decide(world.images)) for name, world in worlds.items()}}
+            | {"splits": false_refusals(rule, held_out, digits)}
+        )
+    return {
+        "alpha": sum(key.threshold.alpha for key in rule.keys.values()),
+        **runs[0],
+        "seeds": runs,
+        **spread(runs, ACCURACIES),
+        "refused_mean": {name: float(np.mean([run["refused"][name] for run in runs])) for name in worlds},
+    }
+
+
+def false_refusals(rule, held_out, digits, splits=20):
+    """Promise and price: the shares refused of test digits, and of held-out ones, over random calibration halves."""
+    said = {"held_out": infer(rule.model, held_out.images), "test": infer(rule.model, digits.images)}
+    values = {name: {key: score(output) for key, (score, _) in rule.keys.items()} for name, output in said.items()}
+    random, refused = np.random.default_rng(0), {name: [] for name in said}
+    for _ in range(splits):
+        half = random.permutation(len(held_out)) < len(held_out) // 2
+        lines = {
+            key: thresholds.Conformal(threshold.alpha).fit(values["held_out"][key][half])
+            for key, (_, threshold) in rule.keys.items()
+        }
+        for name, part in (("held_out", ~half), ("test", slice(None))):
+            either = thresholds.any_of(*(line.reject(values[name][key][part]) for key, line in lines.items()))
+            refused[name].append(float(either.mean()))
+    return {name: {"mean": float(np.mean(v)), "std": float(np.std(v, ddof=1))} for name, v in refused.items()}
 
 
 def measure():
     """Everything that ``reference.json`` holds."""
     sets = {"train": data.load("mnist", "train"), "mnist": data.load("mnist"), **data.load_all(UNKNOWN_WORLDS)[0]}
-
-    def outputs(model):
-        return {name: models.infer(model, world.images) for name, world in sets.items()}
-
-    rules = []
-    for seed in SEEDS:
-        model, _ = trained("mtae", seed)
-        said = outputs(model)
-        rules.append({"seed": seed} | rule_row(model, said))
-        if seed == 0:
-            nuclear_row = rule_row(model, said, nuclear)
-    # back to pixels in [0, 1]; a standardised pixel of 1.0 is then MEAN + STD
-    model, _ = trained("standardised")
-    said = {
-        name: output._replace(reconstruction=output.reconstruction * STD + MEAN)
-        for name, output in outputs(model).items()
-    }
-    readings = {
-        "L2": rules[0],
-        "nuclear": nuclear_row,
-        "standardised": rule_row(model, said, standardised_norm, level=MEAN + STD),
-    }
-    reader, _ = trained("mtae-cnn")
-    third = rule_row(reader, outputs(reader))
-    numbers = ("norm_threshold", "diff_threshold", "ood_norm_threshold", "ood_diff_threshold", "mnist", "ood", "total")
-    known_and_unknown = {name: world.images for name, world in sets.items() if name != "train"} | {
-        name: data.load(name).images for name in ("letters", "patches")
-    }
     return {
-        "provenance": provenance(),
-        "models": {name: training_record(name, spec, SEEDS_OF[name]) for name, spec in zoo.MODELS.items()}
-        | {"max-pool": training_record("max-pool", zoo.MODELS["baseline"], SEEDS_OF["max-pool"])},
+        "provenance": study.provenance("reference"),
+        "models": {name: record(name) for name in (*zoo.MODELS, "max-pool")},
         "seeds_count": len(SEEDS),
-        "report_rule": rules[0]
-        | {"seeds": [{key: row[key] for key in ("seed", *numbers)} | row["worlds"] for row in rules]}
-        | spread([row | row["worlds"] for row in rules], (*numbers, *rules[0]["worlds"])),
-        "readings": {name: {key: row[key] for key in numbers} | row["worlds"] for name, row in readings.items()},
-        "loss_weights": loss_weight_rows(known_and_unknown),
-        "mtae-cnn": {key: third[key] for key in numbers} | third["worlds"],
+        **report_rows(sets),
+        "loss_weights": loss_weight_rows(),
         "c2ae": c2ae_rows(),
         "nst": nst_rows(sets),
         "gram_deviation": gram_rows(sets),
         "rule": recommended_rows(sets),
-        "selection": select_rule.summary(),
-        "protocol": protocol.summary(),
+        "selection": choose_rule.summary(),
+        "protocol": run_protocol.summary(),
     }
-
-
-def draw_teaser():
-    """The picture on the first page: what the model makes of a digit and of three unknown images."""
-    model, _ = trained("mtae")
-    rule = detector.OpenSetClassifier(model, [scores.norm, scores.diff], [thresholds.MeanStd(), thresholds.MeanStd()])
-    rule.fit(data.load("mnist", "train").images)
-    worlds, _ = data.load_all(["mnist", "letters", "patches", "fashion", "cifar10"])
-    chosen = np.stack([world.images[i] for name, world in worlds.items() for i in TEASER[name]])
-    decision = rule.decide(chosen)
-    titles = [
-        f"diff {decision.scores[i, 1]:.0f}\n" + ("unknown" if label == UNKNOWN else f"“{label}”")
-        for i, label in enumerate(decision.labels)
-    ]
-    plots.style()
-    ax = plots.reconstructions(models.infer(model, chosen), titles)
-    with _files.whole(STATIC / "teaser.png") as file:
-        ax.figure.savefig(file, format="png", bbox_inches="tight", dpi=160)
-
-
-def draw_card():
-    """What stands for the book where someone links to it: its title above a part of the teaser, 1200 × 630 pixels."""
-    figure, (title, picture) = plt.subplots(2, 1, figsize=(12, 6.3), height_ratios=(1, 3))
-    title.text(0.5, 0.55, "Knowing what you don't know", fontsize=46, weight="bold", ha="center", va="center")
-    title.text(0.5, -0.05, "Open-set recognition: an executable book", fontsize=24, ha="center", va="center")
-    picture.imshow(plt.imread(STATIC / "teaser.png"))
-    for ax in (title, picture):
-        ax.axis("off")
-    with _files.whole(STATIC / "card.png") as file:
-        figure.savefig(file, format="png", dpi=100)
-
-
-def rounded(tree):
-    """Floats with six significant digits: more would be noise."""
-    if isinstance(tree, dict):
-        return {key: rounded(value) for key, value in tree.items()}
-    if isinstance(tree, list):
-        return [rounded(value) for value in tree]
-    return float(f"{tree:.6g}") if isinstance(tree, float) else tree
 
 
 def figures(tree, name=""):
@@ -368,28 +303,21 @@ def moved(before, now):
 
 
 def main():
-    """Train, measure, write, and compare with what was written before."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--resume", action="store_true", help="go on where an interrupted run stopped")
-    if not parser.parse_args().resume:
-        shutil.rmtree(trainings.FOLDER, ignore_errors=True)
+    """Train, measure, compare with what was written before, and write."""
+    study.options(__doc__)
     _, missing = data.load_all(UNKNOWN_WORLDS)
     if missing:
         sys.exit("The reference run needs every world of the report; see above for what is missing.")
     trainings.run()
-    measured = rounded(measure())
-    draw_teaser()
-    draw_card()
+    measured = study.rounded(measure())
+    teaser.draw_teaser()
+    teaser.draw_card()
     print(*moved(zoo.reference(), measured), sep="\n")  # first: what follows replaces the run before
     # nothing is published before everything is measured: weights and figures belong together
-    zoo.save({name: trained(name)[0] for name in zoo.MODELS})
-    _files.write(RESULTS, json.dumps(measured, indent=1) + "\n")
+    study.write(zoo.WEIGHTS / "reference.json", measured)
+    trainings.publish({name: trained(name)[0] for name in zoo.MODELS})
     shutil.rmtree(trainings.FOLDER)
-    print(f"Wrote {RESULTS.relative_to(ROOT)} and {zoo.WEIGHTS.relative_to(ROOT)}")
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except KeyboardInterrupt:
-        sys.exit("\nInterrupted. What is trained is kept; python book/train.py --resume goes on from there.")
+    study.start(main)

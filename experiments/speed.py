@@ -2,14 +2,13 @@
 
 Three ways to train the multi-task autoencoder, each in a process of its own, in turn: ``plain``, a tutorial's loop
 (:func:`plain_epochs`); ``report``, the same recipe by osrlib; ``fast``, osrlib's own. Writes
-``book/results/speed.json`` and a figure, ``book/_static/speed.png``. Some forty minutes on two cores; nothing else
-should run meanwhile. Interrupted, it goes on where it stopped.
+``experiments/results/speed.json`` and a figure, ``book/_static/speed.png``. Some forty minutes on two cores; nothing
+else should run meanwhile. Interrupted, it goes on where it stopped.
 """
 
-import argparse
 import json
+import os
 import resource
-import shutil
 import statistics
 import subprocess
 import sys
@@ -24,25 +23,23 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from osrlib import UNKNOWN, _files, data, losses, metrics, models, plots, scores, thresholds, training, zoo
+from experiments import study
+from osrlib import data, files, losses, models, plots, training, zoo
 from osrlib.detector import OpenSetClassifier
 
-ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT / "book"))
-from train import provenance, rounded  # noqa: E402
-
-RESULTS = ROOT / "book" / "results" / "speed.json"
-PARTS = ROOT / "_build" / "speed"
-FIGURE = ROOT / "book" / "_static" / "speed.png"
+ROWS = study.BUILD / "speed.jsonl"
+TABLE = study.RESULTS / "speed.json"
 REPORT_TOTAL, CLOSED = 0.9569, 0.99
-ROUNDS, SEEDS, COUNTS = 3, (0, 1, 2), (10_000, 30_000, 60_000, 120_000, 240_000)
-WAYS = ("plain", "report", "fast")
+WAYS, ROUNDS, SEEDS, COUNTS = ("plain", "report", "fast"), 3, (0, 1, 2), (10_000, 30_000, 60_000, 120_000, 240_000)
+EPOCHS = {way: training.RECIPES[recipe].epochs for way, recipe in zip(WAYS, ("report", "report", "fast"), strict=True)}
+KEEP_FREED_MEMORY = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": "2147483647"}
+"""What the Makefile tells glibc, for all but the tutorial's loop."""
 
 
 class Plain(nn.Module):
     """The report's model as a tutorial writes it: ReLU behind batch norm, pooling last, everything in PyTorch's way.
 
-    Its weights have the names of :class:`osrlib.models.MultiTaskAE`'s.
+    Its weights come in the order of :class:`osrlib.models.MultiTaskAE`'s.
     """
 
     def __init__(self):
@@ -68,12 +65,12 @@ def plain_epochs(seed, epochs):
     """Train as tutorials do: torchvision's dataset, ToTensor, a DataLoader. Yields (seconds, model) each epoch."""
     from torchvision import datasets, transforms
 
-    whole = data.load("mnist", "train")
+    digits = data.load("mnist", "train")
     with tempfile.TemporaryDirectory() as folder:
         raw = Path(folder) / "MNIST" / "raw"
         raw.mkdir(parents=True)
         for name in ("train", "t10k"):  # torchvision asks for all four files
-            for kind, array in (("images-idx3", whole.images), ("labels-idx1", whole.labels.astype(np.uint8))):
+            for kind, array in (("images-idx3", digits.images), ("labels-idx1", digits.labels.astype(np.uint8))):
                 header = np.array([2048 + array.ndim, *array.shape], ">i4")
                 (raw / f"{name}-{kind}-ubyte").write_bytes(header.tobytes() + array.tobytes())
         dataset = datasets.MNIST(folder, train=True, transform=transforms.ToTensor())
@@ -90,75 +87,58 @@ def plain_epochs(seed, epochs):
                 loss.backward()
                 optimizer.step()
             seconds = time.perf_counter() - start
-            twin = models.MultiTaskAE()
-            twin.load_state_dict(model.state_dict())
-            yield seconds, twin
+            yield seconds, twin(model)
+
+
+def twin(plain):
+    """osrlib's model with the weights of a plain one."""
+    model = models.MultiTaskAE()
+    model.load_state_dict(dict(zip(model.state_dict(), plain.state_dict().values(), strict=True)))
+    return model
 
 
 def quality(model):
     """Closed-set accuracy, and what the report's own rule makes of the model: None where a world is missing."""
     worlds, missing = data.load_all(("mnist", "fashion", "cifar10"))
-    rule = OpenSetClassifier(model, [scores.norm, scores.diff], [thresholds.MeanStd(2), thresholds.MeanStd(2)])
-    rule.fit(data.load("mnist", "train").images)
-    decided = {name: rule.decide(world.images) for name, world in worlds.items()}
-    true = {name: world.labels if name == "mnist" else np.full(len(world), UNKNOWN) for name, world in worlds.items()}
-    report = metrics.osr_report(
-        np.concatenate(list(true.values())), np.concatenate([decided[name].labels for name in true])
-    )
-    closed = float((decided["mnist"].guess == true["mnist"]).mean())
+    rule = study.report_rule(model).fit(data.load("mnist", "train").images)
+    digits, labels = rule.decide(worlds["mnist"].images), worlds.pop("mnist").labels
+    unknown = [rule.predict(world.images) for world in worlds.values()]
+    report = study.judged(labels, digits.labels, np.concatenate([np.empty(0, int), *unknown]))
+    closed = float((digits.guess == labels).mean())
     return {"closed": closed, "mnist": report.mnist, "total": None if missing else report.total}
 
 
-def train(way, seed, epochs, judge):
-    """One training, for a process of its own: a row an epoch with its seconds and, if judged, its quality."""
-    rows = []
+def learn(way, seed, epochs, judge):
+    """One training: its seconds and, if it is judged, its quality after each epoch, and its peak memory."""
+    learning = []
 
-    def note(model, row):
-        rows.append({"seconds": row["seconds"]} | (quality(model) if judge else {}))
+    def note(model, epoch):
+        learning.append({"seconds": epoch["seconds"]} | (quality(model) if judge else {}))
 
     if way == "plain":
         for seconds, model in plain_epochs(seed, epochs):
             note(model, {"seconds": seconds})
     else:
         recipe, model = replace(training.RECIPES[way], epochs=epochs), zoo.build("mtae", seed)
-        whole = data.load("mnist", "train")
-        training.fit(model, losses.multitask_loss, whole, recipe, seed=seed, progress=False, on_epoch=note)
-    return {"rows": rows, "peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024}
+        digits = data.load("mnist", "train")
+        training.fit(model, losses.multitask_loss, digits, recipe, seed=seed, progress=False, on_epoch=note)
+    return {"learning": learning, "peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024}
 
 
 def decide(rule, count):
-    """One decision over so many images, for a process of its own: seconds and peak memory."""
+    """One decision over so many images: seconds and peak memory."""
     digits = data.load("mnist", "train")
     images = np.concatenate([digits.images] * -(-count // len(digits)))[:count]
-    if rule == "recommended":
-        ready = OpenSetClassifier.recommended().fit(digits[50_000:].images)
-    else:
-        lines = [thresholds.MeanStd(2), thresholds.MeanStd(2)]
-        ready = OpenSetClassifier(zoo.load("mtae"), [scores.norm, scores.diff], lines).fit(digits[50_000:].images)
+    ready = OpenSetClassifier.recommended() if rule == "recommended" else study.report_rule(zoo.load("mtae"))
+    ready.fit(digits[50_000:].images)
     start = time.perf_counter()
     ready.predict(images)
     seconds = time.perf_counter() - start
     return {"seconds": seconds, "peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024}
 
 
-def apart(task, *arguments):
-    """Run :func:`train` or :func:`decide` in a fresh process, so that none inherits another's memory: its result.
-
-    It is kept until the whole run is done: an interrupted one goes on where it stopped.
-    """
-    kept = PARTS / ("-".join(map(str, (task, *arguments))) + ".json")
-    if kept.exists():
-        return json.loads(kept.read_text())
-    command = [sys.executable, __file__, "--task", task, *map(str, arguments)]
-    # in a session of its own: Ctrl-C reaches the run alone, which then ends this part of it
-    ran = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, start_new_session=True)
-    answer = ran.stdout.splitlines()[-1]
-    _files.write(kept, answer)
-    return json.loads(answer)
-
-
-def product_rate(size=2048, repeats=9):
-    """What this machine reaches in a product of two large float32 matrices: FLOP/s, the median."""
+def multiply(round, size=2048, repeats=9):
+    """What this machine reaches in a product of two large float32 matrices, in some round: FLOP/s, the median."""
     one, other = torch.randn(2, size, size)
     one @ other
     seconds = []
@@ -166,7 +146,7 @@ def product_rate(size=2048, repeats=9):
         start = time.perf_counter()
         one @ other
         seconds.append(time.perf_counter() - start)
-    return 2 * size**3 / statistics.median(seconds)
+    return {"rate": 2 * size**3 / statistics.median(seconds)}
 
 
 def flops_per_image():
@@ -178,85 +158,95 @@ def flops_per_image():
     return counter.get_total_flops() / len(images)
 
 
+def configurations():
+    """Everything that is measured in a process of its own: a task, and what it is called with."""
+    once = []
+    for number in range(ROUNDS):
+        once.append({"task": "multiply", "round": number})
+        # two epochs: the first pays for memory that the second uses again, in every way
+        once += [{"task": "learn", "way": way, "seed": number, "epochs": 2, "judge": False} for way in WAYS]
+    judged = [("plain", 0), ("report", 0), *(("fast", seed) for seed in SEEDS)]
+    return [
+        *once,
+        *({"task": "learn", "way": way, "seed": seed, "epochs": EPOCHS[way], "judge": True} for way, seed in judged),
+        *({"task": "decide", "rule": rule, "count": count} for rule in ("report", "recommended") for count in COUNTS),
+    ]
+
+
+def row(task, **arguments):
+    """Call a function of this module in a fresh process, so that none inherits another's memory."""
+    print(task, *(f"{name}={value}" for name, value in arguments.items()), flush=True)
+    code = f"import json; from experiments import speed; print(json.dumps(speed.{task}(**{arguments!r})))"
+    environment = {name: value for name, value in os.environ.items() if name not in KEEP_FREED_MEMORY}
+    if task != "multiply" and arguments.get("way") != "plain":
+        environment |= KEEP_FREED_MEMORY
+    # in a session of its own: Ctrl-C reaches the sweep alone, which then ends this part of it
+    ran = subprocess.run(
+        [sys.executable, "-c", code], check=True, stdout=subprocess.PIPE, text=True, start_new_session=True,
+        cwd=study.ROOT, env=environment,
+    )  # fmt: skip
+    return json.loads(ran.stdout.splitlines()[-1])
+
+
 def reached(rows, key, bar):
     """Seconds of training until a figure reaches a bar: None where it never does."""
     seconds = np.cumsum([row["seconds"] for row in rows])
     return next((float(at) for at, row in zip(seconds, rows, strict=True) if (row[key] or 0) >= bar), None)
 
 
+def mean_end(runs, key):
+    """The mean of a figure after the last epoch: None where a world is missing."""
+    ends = [row["learning"][-1][key] for row in runs]
+    return None if None in ends else float(np.mean(ends))
+
+
 def timed(target):
     """Seconds that ``make`` takes for a target, with everything warm."""
     start = time.perf_counter()
-    subprocess.run(["make", target], cwd=ROOT, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    subprocess.run(["make", target], cwd=study.ROOT, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     return time.perf_counter() - start
 
 
-def epoch_rounds(progress):
-    """One epoch, all ways in turn, several times: its seconds and the peak memory, way → list; a product's FLOP/s."""
-    seconds, peaks, rates = {way: [] for way in WAYS}, {way: [] for way in WAYS}, []
-    for number in range(ROUNDS):
-        rates.append(product_rate())
-        for way in WAYS:
-            progress(f"round {number + 1} of {ROUNDS}: one epoch, {way}")
-            # two epochs: the first pays for memory that the second uses again, in every way
-            run = apart("train", way, number, 2, 0)
-            seconds[way].append(run["rows"][1]["seconds"])
-            peaks[way].append(run["peak"])
-    return seconds, peaks, statistics.median(rates)
-
-
-def measure(progress):
-    """Everything that ``speed.json`` holds."""
+def summary(rows):
+    """What ``speed.json`` says of the rows."""
     images = len(data.load("mnist", "train"))
-    seconds, peaks, rate = epoch_rounds(progress)
+    rate = statistics.median(row["rate"] for row in rows if row["task"] == "multiply")
+    learnt = [row for row in rows if row["task"] == "learn"]
+    short, runs = ({way: [row for row in learnt if row["way"] == way and row["judge"] == judge] for way in WAYS}
+                   for judge in (False, True))  # fmt: skip
+    # of the rounds in turn, so that an hour in which the machine is slow counts for all
+    seconds = {way: [row["learning"][1]["seconds"] for row in each] for way, each in short.items()}
     epoch = {way: statistics.median(values) for way, values in seconds.items()}
-    runs = {}
-    for way in ("plain", "report"):
-        progress(f"{way}: {training.RECIPES['report'].epochs} epochs, judged after each")
-        runs[way] = [apart("train", way, 0, training.RECIPES["report"].epochs, 1)]
-    progress(f"fast: {len(SEEDS)} trainings")
-    runs["fast"] = [apart("train", "fast", seed, training.RECIPES["fast"].epochs, 1) for seed in SEEDS]
-    flops, ends = flops_per_image(), [run["rows"][-1] for run in runs["fast"]]
-    fast_seconds = float(np.mean([sum(row["seconds"] for row in run["rows"]) for run in runs["fast"]]))
-    # of the rounds in turn, so that an hour in which the machine is slow counts for both
-    epochs = {way: training.RECIPES["report" if way == "plain" else way].epochs for way in WAYS}
-    whole = {way: epochs[way] * epoch[way] for way in WAYS}
-    totals = [end["total"] for end in ends]
+    totals = [row["learning"][-1]["total"] for row in runs["fast"]]
+    ends = {way: {key: mean_end(each, key) for key in ("closed", "total")} for way, each in runs.items()}
     deciding = {}
-    for rule in ("report", "recommended"):
-        for count in COUNTS:
-            progress(f"deciding {count:,} images, {rule} rule")
-            deciding.setdefault(rule, {})[str(count)] = apart("decide", rule, count)
-    progress("make book, make test")
+    for row in rows:
+        if row["task"] == "decide":
+            deciding.setdefault(row["rule"], {})[str(row["count"])] = {key: row[key] for key in ("seconds", "peak")}
+    flops = flops_per_image()
     return {
-        "provenance": provenance(),
         "same_recipe_ratio": epoch["plain"] / epoch["report"],
-        "time_to_quality_ratio": whole["plain"] / whole["fast"],
-        "fast_seconds": fast_seconds,
-        "fast_closed_accuracy": float(np.mean([end["closed"] for end in ends])),
-        "fast_total": None if None in totals else float(np.mean(totals)),
+        "time_to_quality_ratio": EPOCHS["plain"] * epoch["plain"] / (EPOCHS["fast"] * epoch["fast"]),
+        "fast_seconds": float(np.mean([sum(epoch["seconds"] for epoch in row["learning"]) for row in runs["fast"]])),
+        "fast_closed_accuracy": ends["fast"]["closed"],
+        "fast_total": ends["fast"]["total"],
         "fast_total_points": None if None in totals else 100 * float(np.std(totals, ddof=1)),
         "seeds": list(SEEDS),
         "seeds_count": len(SEEDS),
         "bfloat16": "it does" if training.has_bfloat16(torch.device("cpu")) else "it does not",
-        "epochs": epochs,
+        "epochs": EPOCHS,
         "epoch_seconds": epoch | {"rounds": seconds},
         "images_per_second": {way: images / value for way, value in epoch.items()},
         "flops_per_image": flops,
         "product_flops": rate,
-        "flops_share": {way: flops * images / epoch[way] / rate for way in WAYS},
-        "seconds_to_total": {way: reached(run[0]["rows"], "total", REPORT_TOTAL) for way, run in runs.items()},
-        "seconds_to_closed": {way: reached(run[0]["rows"], "closed", CLOSED) for way, run in runs.items()},
-        "ends": {
-            way: {key: float(np.mean([one["rows"][-1][key] or np.nan for one in run])) for key in ("closed", "total")}
-            for way, run in runs.items()
-        },
-        "peak_gibibytes": {way: max(values) / 2**30 for way, values in peaks.items()},
-        "learning": {way: [one["rows"] for one in run] for way, run in runs.items()},
+        "flops_share": {way: flops * images / value / rate for way, value in epoch.items()},
+        "seconds_to_total": {way: reached(each[0]["learning"], "total", REPORT_TOTAL) for way, each in runs.items()},
+        "seconds_to_closed": {way: reached(each[0]["learning"], "closed", CLOSED) for way, each in runs.items()},
+        "ends": ends,
+        "peak_gibibytes": {way: max(row["peak"] for row in each) / 2**30 for way, each in short.items()},
+        "learning": {way: [row["learning"] for row in each] for way, each in runs.items()},
         "deciding": deciding,
         "decisions_per_second": {rule: 30_000 / each["30000"]["seconds"] for rule, each in deciding.items()},
-        "book_seconds": timed("book"),
-        "test_seconds": timed("test"),
     }
 
 
@@ -279,32 +269,20 @@ def draw(told):
         )
     axes[1].set(xscale="log", yscale="log", xlabel="images decided", ylabel="seconds")
     axes[1].legend()
-    with _files.whole(FIGURE) as file:
+    with files.whole(study.PICTURES / "speed.png") as file:
         plt.gcf().savefig(file, format="png", dpi=160)
 
 
 def main():
-    """Measure and write; or, with ``--task``, be one of the processes that are measured."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--task", nargs="+", help=argparse.SUPPRESS)
-    task = parser.parse_args().task
-    if task:
-        kind, name, *rest = task
-        print(json.dumps(train(name, *map(int, rest)) if kind == "train" else decide(name, int(rest[0]))))
-        return
-    for name, split in (("mnist", "train"), ("mnist", "test"), ("fashion", "test"), ("cifar10", "test")):
-        if data.available()[name][0]:
-            data.load(name, split)
-    start = time.perf_counter()
-    told = measure(lambda what: print(f"{time.perf_counter() - start:6.0f} s  {what}", flush=True))
-    _files.write(RESULTS, json.dumps(rounded(told), indent=1) + "\n")
+    """Measure, write and draw."""
+    options = study.options(__doc__)
+    told = {"provenance": study.provenance("speed")} | summary(study.rows(row, configurations(), ROWS, **options))
+    print("make book, make test", flush=True)
+    told |= {"book_seconds": timed("book"), "test_seconds": timed("test")}
+    study.write(TABLE, told)
     draw(told)
-    shutil.rmtree(PARTS)
-    print(f"Wrote {RESULTS.relative_to(ROOT)} and {FIGURE.relative_to(ROOT)}")
+    ROWS.unlink()
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except KeyboardInterrupt:
-        sys.exit("\nInterrupted. What is measured is kept; make bench goes on from there.")
+    study.start(main)

@@ -1,5 +1,10 @@
-"""The trainings of the reference run: which there are, how they are run and kept, and what became of them."""
+"""The trainings of the reference run: which there are, and what became of them.
 
+They are the rows of a sweep. A row holds the history and the SHA-256 of the weights, which lie beside in a file of that
+name. Part of a configuration is a fingerprint of the code: what other code has trained is not used again.
+"""
+
+import functools
 import hashlib
 import inspect
 import json
@@ -10,16 +15,30 @@ from pathlib import Path
 import safetensors.torch
 import torch
 
-from osrlib import _files, data, fused, losses, models, training, zoo
+from experiments import study
+from osrlib import data, files, losses, models, output, training, zoo
+from osrlib.speed import fused
+from osrlib.worlds import catalogue
 
-FOLDER = Path(__file__).parents[1] / "_build" / "train"
+FOLDER = study.BUILD / "trainings"  # of the rows, and of the weights
 SEEDS = (0, 1, 2)
-SWEEP_SEEDS = (0, 1)
-SEEDS_OF = {name: (0,) for name in (*zoo.MODELS, "max-pool")} | {
-    "mtae": SEEDS,
-    "mtae-rule": SEEDS,
-}  # the others are slow to train
 MEAN, STD = 0.1307, 0.3081  # of MNIST's training pixels, as tutorials standardise them
+
+
+@dataclass(frozen=True)
+class Training:
+    """How a model of the run is trained, with which seeds, and on which digits, renumbered (default: all ten)."""
+
+    spec: zoo.Spec
+    seeds: tuple = (0,)
+    known: tuple | None = None
+
+    def digits(self, split):
+        """MNIST's digits as this training sees them."""
+        digits = data.load("mnist", split)
+        if split == "train":
+            digits = digits[: self.spec.images]
+        return digits if self.known is None else digits.only(self.known, renumber=True)
 
 
 def reconstruction_only(output, images, labels):
@@ -28,25 +47,8 @@ def reconstruction_only(output, images, labels):
     return parts | {"loss": parts["mse"]}
 
 
-LOSS_WEIGHTS = {
-    "0": partial(losses.multitask_loss, weight=0.0),
-    "0.5": partial(losses.multitask_loss, weight=0.5),
-    "1": losses.multitask_loss,
-    "4": partial(losses.multitask_loss, weight=4.0),
-    "only": reconstruction_only,
-}
-
-
-SPLIT = data.SPLITS["neal"][0]
-_c2ae = zoo.MODELS["c2ae"]
-_six = partial(models.C2AE, len(SPLIT))
-C2AE_VARIANTS = {
-    "paper": replace(_c2ae, build=partial(_six, fine=False), loss=losses.c2ae_loss, smoothing=0.0),
-    "fine": replace(_c2ae, build=_six, loss=losses.c2ae_loss, smoothing=0.0),
-    "alpha": replace(_c2ae, build=_six, smoothing=0.0),
-    "smooth": replace(_c2ae, build=_six),
-}
-"""From the paper's setting on the book's decoder to the published one, a step at a time (chapter 3)."""
+LOSS_WEIGHTS = {f"{weight:g}": partial(losses.multitask_loss, weight=weight) for weight in (0.0, 0.5, 1.0, 4.0)}
+LOSS_WEIGHTS |= {"only": reconstruction_only}
 
 
 def standardised_loss(output, images, labels):
@@ -64,88 +66,111 @@ class Standardised(models.MultiTaskAE):
         return super().forward((x - MEAN) / STD)
 
 
-@dataclass(frozen=True)
-class Unit:
-    """One training of the run. ``known``: the digits that it is shown, renumbered (default: all ten)."""
-
-    name: str
-    seed: int
-    spec: zoo.Spec
-    known: tuple | None = None
-
-    def digits(self, split):
-        """MNIST's digits as this unit sees them."""
-        whole = data.load("mnist", split)
-        if split == "train":
-            whole = whole[: self.spec.images]
-        return whole if self.known is None else whole.only(self.known, renumber=True)
+SPLIT = data.SPLITS["neal"][0]
 
 
-def every():
-    """Every training of the run, the most needed first."""
-    report, short = training.RECIPES["report"], replace(training.RECIPES["steady"], epochs=3)
-
-    def published(name):
-        for seed in SEEDS_OF[name]:
-            spec = zoo.MODELS[name]
-            if name == "mtae-cnn":  # this run's CNN, not the one published before
-                spec = replace(spec, build=lambda: models.MultiTaskAE(classifier=trained("cnn")[0]))
-            yield Unit(name, seed, spec)
-
-    for name in zoo.MODELS:
-        yield from published(name)
-    yield Unit("max-pool", 0, zoo.Spec(partial(models.BaselineCNN, "max"), losses.classification_loss, report))
-    yield Unit("standardised", 0, zoo.Spec(Standardised, standardised_loss, report))
-    for seed in SWEEP_SEEDS:
-        for weight, loss in LOSS_WEIGHTS.items():
-            yield Unit(f"weight-{weight}", seed, zoo.Spec(models.MultiTaskAE, loss, short))
-    for variant, spec in C2AE_VARIANTS.items():
-        for seed in SEEDS:
-            yield Unit(f"c2ae-{variant}", seed, spec, SPLIT)
+def coarse_c2ae():
+    """C2AE with the decoder of the report's table, drawn after the other layers as :class:`FineDecoder` is."""
+    model = models.C2AE(len(SPLIT), torch.nn.Identity())
+    model.decoder = models.Decoder()
+    return model
 
 
+_c2ae = replace(zoo.MODELS["c2ae"], build=partial(models.C2AE, len(SPLIT)))
+C2AE_VARIANTS = {
+    "paper": replace(_c2ae, build=coarse_c2ae, loss=losses.c2ae_loss, smoothing=0.0),
+    "fine": replace(_c2ae, loss=losses.c2ae_loss, smoothing=0.0),
+    "alpha": replace(_c2ae, smoothing=0.0),
+    "smooth": _c2ae,
+}
+"""From the paper's setting on the book's decoder to the published one, a step at a time (chapter 3)."""
+
+_report, _short = training.RECIPES["report"], replace(training.RECIPES["steady"], epochs=3)
+TRAININGS = {name: Training(spec) for name, spec in zoo.MODELS.items()} | {
+    # the others are slow to train
+    "mtae": Training(zoo.MODELS["mtae"], SEEDS),
+    "mtae-rule": Training(zoo.MODELS["mtae-rule"], SEEDS),
+    # this run's CNN, not the one published before
+    "mtae-cnn": Training(replace(zoo.MODELS["mtae-cnn"], build=lambda: models.ReadAE(trained("cnn")[0]))),
+    "max-pool": Training(zoo.Spec(partial(models.BaselineCNN, "max"), losses.classification_loss, _report)),
+    "standardised": Training(zoo.Spec(Standardised, standardised_loss, _report)),
+}
+TRAININGS |= {
+    f"weight-{weight}": Training(zoo.Spec(models.MultiTaskAE, loss, _short), (0, 1))
+    for weight, loss in LOSS_WEIGHTS.items()
+}
+TRAININGS |= {f"c2ae-{variant}": Training(spec, SEEDS, SPLIT) for variant, spec in C2AE_VARIANTS.items()}
+"""Every training of the run by its name, the most needed first."""
+
+
+@functools.cache
 def fingerprint():
-    """What a training depends on besides its name: the code, torch's version and the digits. Hexadecimal."""
-    modules = (data, fused, losses, models, training, zoo)
-    sources = [Path(__file__), *(Path(inspect.getfile(module)) for module in modules)]
-    said = [torch.__version__, data.digest("mnist", "train"), data.digest("mnist")]
-    return hashlib.sha256(b"\0".join([*map(str.encode, said), *(file.read_bytes() for file in sources)])).hexdigest()
+    """What a training depends on besides name and seed: the code, torch's version and the digits. Hexadecimal."""
+    modules = (catalogue, data, fused, losses, models, output, training, zoo)
+    sources = [__file__, *(inspect.getfile(module) for module in modules)]
+    told = [torch.__version__, data.digest("mnist", "train"), data.digest("mnist")]
+    told += [Path(source).read_text(encoding="utf-8") for source in sources]
+    return hashlib.sha256("\0".join(told).encode()).hexdigest()
 
 
-def run():
-    """Train what is not there yet, or was trained by other code."""
-    FOLDER.mkdir(parents=True, exist_ok=True)
+def configurations():
+    """Every training with each of its seeds."""
     code = fingerprint()
-    for unit in every():
-        name = f"{unit.name}-{unit.seed}"
-        weights, record = FOLDER / f"{name}.safetensors", FOLDER / f"{name}.json"
-        told = json.loads(record.read_text()) if record.exists() else {}
-        if told.get("code") == code and told.get("weights") == _sha256(weights):
-            print(f"{name}: reused from an interrupted run", flush=True)
-            continue
-        print(f"{name}: training", flush=True)
-        training.seed_everything(unit.seed)
-        model = unit.spec.build()
-        history = unit.spec.fit(model, unit.digits("train"), seed=unit.seed, test=unit.digits("test"), progress=False)
-        state = {key: value.contiguous() for key, value in model.state_dict().items()}
-        with _files.whole(weights) as file:
-            file.write(safetensors.torch.save(state))
-        # last: it marks the unit as done
-        _files.write(record, json.dumps({"code": code, "weights": _sha256(weights), "history": history}))
-        row = history[-1]
-        print(f"{name}: accuracy {row['test_accuracy']:.2%}, {sum(h['seconds'] for h in history):.0f} s", flush=True)
+    return [{"name": name, "seed": seed, "code": code} for name, one in TRAININGS.items() for seed in one.seeds]
 
 
-def _sha256(file):
-    return hashlib.sha256(file.read_bytes()).hexdigest() if file.exists() else None
+def row(name, seed, code):
+    """Train, and keep the weights: a dict with the history and the weights' SHA-256. code: the fingerprint."""
+    print(f"{name}, seed {seed}: training", flush=True)
+    one = TRAININGS[name]
+    training.seed_everything(seed)
+    model = one.spec.build()
+    history = one.spec.fit(model, one.digits("train"), seed=seed, test=one.digits("test"), progress=False)
+    content, digest = packed(model)
+    with files.whole(FOLDER / f"{digest}.safetensors") as file:
+        file.write(content)
+    seconds = sum(epoch["seconds"] for epoch in history)
+    print(f"{name}, seed {seed}: accuracy {history[-1]['test_accuracy']:.2%}, {seconds:.0f} s", flush=True)
+    return {"history": history, "weights": digest}
+
+
+def run(**wanted):
+    """Train what is not there yet: the rows of all trainings, or of those with this name or seed."""
+    chosen = [one for one in configurations() if wanted.items() <= one.items()]
+    return study.rows(row, chosen, FOLDER / "rows.jsonl", jobs=1, progress=False)
 
 
 def trained(name, seed=0):
-    """The model of a unit, with its weights, and its history."""
-    with torch.random.fork_rng(
-        devices=[]
-    ):  # as zoo.load: a model that is built on another starts from the same weights
-        model = next(unit for unit in every() if (unit.name, unit.seed) == (name, seed)).spec.build()
-    model.load_state_dict(safetensors.torch.load_file(FOLDER / f"{name}-{seed}.safetensors"))
-    record = json.loads((FOLDER / f"{name}-{seed}.json").read_text())
-    return model.to(memory_format=torch.channels_last).eval(), record["history"]
+    """The model of a training, with its weights, and its history."""
+    (told,) = run(name=name, seed=seed)
+    file = FOLDER / f"{told['weights']}.safetensors"
+    content = file.read_bytes()
+    if hashlib.sha256(content).hexdigest() != told["weights"]:
+        raise ValueError(f"{file}: expected the SHA-256 that is its name; delete {FOLDER} to train again")
+    with torch.random.fork_rng(devices=[]):  # a model that is built on another starts from the same weights
+        model = TRAININGS[name].spec.build()
+    model.load_state_dict(safetensors.torch.load(content))
+    return model.to(memory_format=torch.channels_last).eval(), told["history"]
+
+
+def publish(weights):
+    """Publish weights: a dict name → model. Writes the zoo's safetensors files and their lines in the manifest."""
+    for name, model in weights.items():
+        wanted = {key: value.shape for key, value in zoo.build(name).state_dict().items()}
+        if {key: value.shape for key, value in model.state_dict().items()} != wanted:
+            raise ValueError(f"weights: expected the weights of {name!r}, got those of another {type(model).__name__}")
+    manifest = zoo.WEIGHTS / "manifest.json"
+    digests = json.loads(manifest.read_text()) if manifest.exists() else {}
+    for name, model in weights.items():
+        content, digests[f"{name}.safetensors"] = packed(model)
+        # both are written before either takes its name: a run that is killed between the two names leaves weights that
+        # zoo.load refuses, and nothing worse
+        with files.whole(manifest) as lines, files.whole(zoo.WEIGHTS / f"{name}.safetensors") as file:
+            file.write(content)
+            lines.write(json.dumps(digests, indent=2, sort_keys=True).encode() + b"\n")
+
+
+def packed(model):
+    """The weights of a model, as the bytes of a safetensors file, and their SHA-256."""
+    content = safetensors.torch.save({key: value.contiguous() for key, value in model.state_dict().items()})
+    return content, hashlib.sha256(content).hexdigest()
