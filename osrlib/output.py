@@ -31,7 +31,7 @@ class BatchOutput:
 
     def __post_init__(self):
         for name, part in vars(self).items():
-            if part is not None and not torch.isfinite(part).all():
+            if part is not None and not (checks.dense(part) and torch.isfinite(part).all()):
                 raise ValueError(f"{name}: expected finite numbers, got NaN or infinite ones: try a smaller lr")
 
 
