@@ -225,7 +225,9 @@ def forbidden(hint, value):
             yield junk
     for array in filter(None, map(array_of, kinds)):
         if hasattr(value, "dtype"):
-            yield from (one for one in spoilt(value, array.dim_str) if type(one) not in kinds)
+            for one in spoilt(value, array.dim_str):
+                if len(kinds) == 1 or not any(is_bearable(one, kind) for kind in kinds):
+                    yield one
             if "≥ 0" in told or "(0, 1]" in told:
                 yield value - value.max() - 1
     if len(kinds) == 1:
