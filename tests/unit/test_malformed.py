@@ -185,7 +185,16 @@ def place(request, tmp_path, monkeypatch):
 # ---------------------------------------------------------------------------------------------------------------------
 # What an annotation cannot take
 
-NEVER = [b"text", object(), 1j, float("nan"), float("inf"), 10**5000, {1}, [[1], [1, 2]], [None], np.ones(5, complex),
+
+class Shy:
+    """What cannot even be looked at."""
+
+    shape = property(lambda self: 1 / 0)
+    __repr__ = shape.fget
+
+
+NEVER = [b"text", object(), Shy(), np.array([Shy()]), 1j, float("nan"), float("inf"), 10**5000, {1}, [[1], [1, 2]],
+         [None], np.ones(5, complex),
          np.full(5, np.nan), torch.full((4, 5), torch.nan), np.ma.masked_array([1.0, 2], [0, 1])]  # fmt: skip
 """What makes sense nowhere."""
 RANGE = re.compile(r"a (whole )?number (?:in ([\[(]?)(\S+?)(?:\.\.|, )(\S+?)([\])]?)|([>≥]) (\S+))")
