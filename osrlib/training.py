@@ -50,7 +50,7 @@ and 8. ``fast``: the same idea with larger steps, for training while the reader 
 loss on held-back digits."""
 
 
-RecipeName = name_of(lambda: RECIPES)
+RecipeName = name_of(RECIPES)
 
 
 class History(list):

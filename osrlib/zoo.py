@@ -81,7 +81,7 @@ MODELS = {
 the network under the recommended rule (chapter 8), which leaves 10,000 training images to calibrate on."""
 
 
-ModelName = checks.name_of(lambda: MODELS)
+ModelName = checks.name_of(MODELS)
 
 
 def build(name: ModelName, seed: Seed = 0) -> nn.Module:

@@ -98,8 +98,10 @@ class KNNSum:
         self.distances = [KNN(known, 1, power, labels) for power in powers]
 
     def __call__(self, output: Output) -> Float[np.ndarray, "N"]:
-        with np.errstate(over="ignore"):  # of an image of a class without known images
-            total = sum(distance(output) / spread for distance, spread in zip(self.distances, self.spreads, strict=True))
+        with np.errstate(over="ignore"):  # an image of a class without known images is infinitely far
+            total = sum(
+                distance(output) / spread for distance, spread in zip(self.distances, self.spreads, strict=True)
+            )
         return np.minimum(total, FURTHEST)
 
 

@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from osrlib import data, folder, metrics, models, scores, thresholds, zoo
+from osrlib import data, folder, metrics, models, plots, scores, thresholds, zoo
 from osrlib.detector import OpenSetClassifier
 from tests.conftest import need
 
@@ -131,7 +131,9 @@ def test_pictures_are_prepared_as_the_library_does(page, site):
     page.goto(f"{site}/{PLAYGROUND}")
     for picture in drawings():
         grey = (picture / 255).ravel().tolist()
-        got = page.evaluate("([grey, height, width]) => [...osr.toMnist(grey, height, width)]", [grey, *picture.shape])
+        got = page.evaluate(
+            "([grey, height, width]) => [...osr.toMnist({ grey, height, width })]", [grey, *picture.shape]
+        )
         away = np.abs(np.array(got) - folder.to_mnist(picture).ravel().astype(int))
         assert away.max() <= 1
 
@@ -295,6 +297,52 @@ def test_the_explorer_counts_as_python_does(page, site, distances, lines):
             predicted.append(np.where(refused, 10, guess))
     report = metrics.osr_report(np.concatenate(true), np.concatenate(predicted))
     np.testing.assert_allclose([got["mnist"], got["ood"], got["total"]], [report.mnist, report.ood, report.total])
+
+
+def css(colour):
+    """#0072B2 as a browser tells it."""
+    return "rgb({}, {}, {})".format(*bytes.fromhex(colour[1:]))
+
+
+def test_the_explorer_draws_each_world_in_the_colour_of_the_figures(page, site):
+    page.add_init_script("""
+        window.points = [];
+        const { fillRect } = CanvasRenderingContext2D.prototype;
+        CanvasRenderingContext2D.prototype.fillRect = function (x, y, ...size) {
+            points.push([x, y, this.fillStyle]);
+            fillRect.call(this, x, y, ...size);
+        };
+    """)
+    page.goto(f"{site}/{CHAPTER}")
+    drawn = page.evaluate("""() => osr.explored.worlds.map(({ name, norm, diff }) => {
+        const { norm: x, diff: y } = osr.explored.place({ norm: norm[0], diff: diff[0] });
+        const there = points.filter((point) => point[0] === x - 1.5 && point[1] === y - 1.5);
+        return [name, there.map(([, , colour]) => colour)];
+    })""")
+    assert {"mnist", "letters"} <= {name for name, _ in drawn}
+    for name, colours in drawn:  # of the world's first point, and of what else lies there
+        assert plots.COLOURS[name].lower() in colours
+    wanted = {plots.COLOURS[name].lower() for name, _ in drawn}
+    assert set(page.evaluate("points.map(([, , colour]) => colour)")) == wanted
+    told = page.locator("#osr-explorer tr:has(.osr-swatch)").evaluate_all(
+        """(rows) => rows.map((row) => [row.querySelector("th").textContent,
+            getComputedStyle(row.querySelector(".osr-swatch")).backgroundColor])"""
+    )
+    assert dict(told) == {name: css(plots.COLOURS[name]) for name, _ in drawn}
+
+
+def test_the_playground_paints_in_the_colours_of_the_figures(page, site):
+    page.goto(f"{site}/{PLAYGROUND}")
+    verdict, fill = page.locator(".osr-verdict"), page.locator(".osr-gauge .osr-fill").first
+    for button, colour in (("digits, number 1", plots.BLUE), ("noise, number 1", plots.VERMILION)):
+        page.get_by_role("button", name=button, exact=True).click()
+        assert verdict.evaluate("(element) => getComputedStyle(element).borderLeftColor") == css(colour)
+        assert fill.evaluate("(element) => getComputedStyle(element).backgroundColor") == css(colour)
+    pixels = page.get_by_role("img", name="Where they differ").evaluate(
+        "(canvas) => [...canvas.getContext('2d').getImageData(0, 0, 28, 28).data]"
+    )
+    seen = {tuple(pixel) for pixel in np.array(pixels).reshape(-1, 4)[:, :3]}
+    assert seen == {(0, 0, 0), *(tuple(bytes.fromhex(colour[1:])) for colour in (plots.ORANGE, plots.SKY))}
 
 
 def test_a_dragged_line_changes_the_counts(page, site):

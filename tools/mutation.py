@@ -1,25 +1,26 @@
 """Would the tests notice? Changes the code of the core in one place at a time, and runs the tests that reach it.
 
-    python .ci/mutation.py                     every module of the core, about half an hour on two cores
-    python .ci/mutation.py detector losses     these modules
-    python .ci/mutation.py --resume            goes on where an interrupted run of all stopped, as mutants/ has it
+    python -m tools.mutation                     every module of the core, about half an hour on two cores
+    python -m tools.mutation detector losses     these modules
+    python -m tools.mutation --resume            goes on where an interrupted run of all stopped, as mutants/ has it
 
 mutmut makes the mutants, as ``[tool.mutmut]`` in pyproject.toml says, and knows which tests reach which function. This
-prints the share that was killed, by module, and the survivors, and writes both to ``book/results/mutation.json``, which
-the status page prints. It fails where a module has less than 85 %. ``mutmut show NAME`` prints what was changed.
+prints the share that was killed, by module, and the survivors, and writes both to
+``experiments/results/mutation.json``, which the status page prints. It fails where a module has less than 85 %.
+``mutmut show NAME`` prints what was changed.
 """
 
 import collections
 import datetime
 import json
-import os
 import re
 import subprocess
 import sys
-from pathlib import Path
 
-ROOT = Path(__file__).parents[1]
-RESULTS = ROOT / "book" / "results" / "mutation.json"
+from osrlib import files
+from tools import pages, paths
+
+RESULTS = paths.RESULTS / "mutation.json"
 WANTED = 0.85
 KILLED = ("killed", "timeout", "segfault", "caught by type check")
 """A mutant that ends in an endless loop or takes the interpreter down has been noticed too."""
@@ -27,9 +28,9 @@ KILLED = ("killed", "timeout", "segfault", "caught by type check")
 
 def core():
     """The modules that are mutated, by name."""
-    settings = (ROOT / "pyproject.toml").read_text(encoding="utf-8")  # Python 3.10 has no tomllib
-    (files,) = re.findall(r"^only_mutate = \[(.*?)\]$", settings, re.MULTILINE | re.DOTALL)
-    return re.findall(r"osrlib/(\w+)\.py", files)
+    settings = (paths.ROOT / "pyproject.toml").read_text(encoding="utf-8")  # Python 3.10 has no tomllib
+    (listed,) = re.findall(r"^only_mutate = \[(.*?)\]$", settings, re.MULTILINE | re.DOTALL)
+    return re.findall(r"osrlib/(\w+)\.py", listed)
 
 
 def main(modules):
@@ -41,11 +42,10 @@ def main(modules):
         return 2
     # mutmut tries those again that it is given by name, and of the others those that it has no verdict on
     names = [] if resume else [f"osrlib.{module}.*" for module in modules]
-    command = ["git", "-C", ROOT, "describe", "--always", "--dirty=, changed since", "--abbrev=12", "--exclude=*"]
-    commit = subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
     mutmut = [sys.executable, "-m", "mutmut"]
-    ran = subprocess.run([*mutmut, "run", *names], cwd=ROOT).returncode
-    told = subprocess.run([*mutmut, "results", "--all", "true"], cwd=ROOT, capture_output=True, text=True, check=True)
+    ran = subprocess.run([*mutmut, "run", *names], cwd=paths.ROOT).returncode
+    results = [*mutmut, "results", "--all", "true"]
+    told = subprocess.run(results, cwd=paths.ROOT, capture_output=True, text=True, check=True)
     found = collections.defaultdict(dict)
     for name, module, verdict in re.findall(r"^\s*(osrlib\.(\w+)\.\S+): (.+)$", told.stdout, re.MULTILINE):
         found[module][name] = verdict
@@ -66,12 +66,10 @@ def main(modules):
             "killed": killed,
             "mutants": count,
             "survivors": survivors,
-            "commit": commit,
+            "commit": pages.commit(),
             "date": f"{datetime.datetime.now(datetime.timezone.utc):%Y-%m-%d}",
         }
-    part = RESULTS.with_suffix(".part")
-    part.write_text(json.dumps(dict(sorted(rows.items())), indent=1) + "\n", encoding="utf-8")
-    os.replace(part, RESULTS)
+    files.write(RESULTS, json.dumps(dict(sorted(rows.items())), indent=1) + "\n")
     return int(short)
 
 
@@ -79,4 +77,4 @@ if __name__ == "__main__":
     try:
         sys.exit(main(sys.argv[1:]))
     except KeyboardInterrupt:
-        sys.exit("\nInterrupted. What was tried is kept in mutants/; python .ci/mutation.py --resume goes on.")
+        sys.exit("\nInterrupted. What was tried is kept in mutants/; python -m tools.mutation --resume goes on.")

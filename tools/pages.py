@@ -7,11 +7,10 @@ import platform
 import re
 import subprocess
 from importlib.metadata import version
-from pathlib import Path
 
 from osrlib import data
+from tools import paths
 
-ROOT = Path(__file__).parents[1]
 PACKAGES = (
     "torch", "torchvision", "numpy", "scipy", "scikit-learn", "scikit-image", "matplotlib", "jupyter-book", "sphinx",
     "myst-nb", "papermill", "nbval",
@@ -31,7 +30,7 @@ COMMON = {"code", "guard", "key", "near and far world", "price", "risk", "score"
 
 def terms():
     """The terms of the glossary."""
-    text = (ROOT / "book" / "glossary.md").read_text(encoding="utf-8")
+    text = (paths.BOOK / "glossary.md").read_text(encoding="utf-8")
     return [
         line for line, below in zip(text.splitlines(), text.splitlines()[1:], strict=False) if below.startswith("  ")
     ]
@@ -69,7 +68,7 @@ def mark_verdicts(cells):
 
 
 def claims_page(glued):
-    """Markdown of the claims page. glued: dict chapter → what it glued (:func:`build.glued`)."""
+    """Markdown of the claims page. glued: dict chapter → what it glued (:func:`chapters.glued`)."""
     rows, count = [], 0
     for name, values in glued.items():
         chapter = int(name[:2])
@@ -103,21 +102,21 @@ def claims_page(glued):
 
 def reads(name):
     """The worlds that a chapter names, of those that are downloaded."""
-    source = (ROOT / "book" / "chapters" / f"{name}.md").read_text(encoding="utf-8")
+    source = (paths.CHAPTERS / f"{name}.md").read_text(encoding="utf-8")
     return [world for world in DOWNLOADS if re.search(rf'"{world}"', source)]
 
 
 def commit():
     """The commit that the tree stands at, marked where the tree has changed since."""
-    command = ["git", "-C", str(ROOT), "describe", "--always", "--dirty=, changed since", "--abbrev=12", "--exclude=*"]
-    run = subprocess.run(command, capture_output=True, text=True, check=False)
+    command = ["git", "describe", "--always", "--dirty=, changed since", "--abbrev=12", "--exclude=*"]
+    run = subprocess.run(command, cwd=paths.ROOT, capture_output=True, text=True, check=False)
     return run.stdout.strip() or "not under version control"
 
 
 def status_page(took, told, jobs, built):
     """Markdown of the status page.
 
-    took: dict chapter → what it took in this build (:func:`build.execute`); told: dict chapter → what its box says;
+    took: dict chapter → what it took in this build (:func:`execute.execute`); told: dict chapter → what its box says;
     jobs: chapters that ran at once; built: seconds that all chapters took together.
     """
     ready = data.available()
@@ -150,40 +149,10 @@ def status_page(took, told, jobs, built):
     for name, (there, why) in ready.items():
         world = data.WORLDS[name]
         lines.append(f"| {world.title} | {'there' if there else f'missing: {why}'} | {world.licence} |")
-    return "\n".join([*lines, "", *matrix_lines(), "", *mutation_lines(), ""])
+    return "\n".join([*lines, "", *mutation_lines(), ""])
 
 
-def matrix_lines(file=ROOT / "book" / "results" / "matrix.json"):
-    """What the last runs of ``make matrix`` gave, as lines of markdown. file: what they were written to."""
-    lines = [
-        "## Under other versions",
-        "",
-        "`make matrix` runs the README's commands in fresh clones of the last commit, with all tests but the one that "
-        "compares this table with what `pyproject.toml` asks for. Each row names its Python, and "
-        "has its own versions of what the book depends on: the pinned ones, the oldest allowed, or the newest. What is "
-        "installed is the row's own; the data come from the cache of the machine.",
-        "",
-    ]
-    if not file.exists():
-        return [*lines, "No matrix has been run."]
-    lines += [
-        "`book/results/matrix.json` names the tests that failed, and says why others were skipped.",
-        "",
-        "| row | verdict | dependencies | commands | date, commit |",
-        "|---|---|---|---|---|",
-    ]
-    for name, row in json.loads(file.read_text(encoding="utf-8")).items():
-        versions = ", ".join(f"{package} {row['packages'].get(package) or '?'}" for package in ("torch", "numpy"))
-        counts = {"passed": row["passed"], "failed": len(row["failed"]), "skipped": sum(row["skipped"].values())}
-        told = ", ".join(f"{n} {what}" for what, n in counts.items()) if any(counts.values()) else "no test ran"
-        lines.append(
-            f"| {name} | {'green' if row['green'] else '**red**'}: {told} | {row['versions']}: {versions} "
-            f"| `{'`, `'.join(row['commands'])}` | {row['date']}, {row['commit']} |"
-        )
-    return lines
-
-
-def mutation_lines(file=ROOT / "book" / "results" / "mutation.json"):
+def mutation_lines(file=paths.RESULTS / "mutation.json"):
     """What the last runs of ``make mutation`` gave, as lines of markdown. file: what they were written to."""
     lines = [
         "## Would the tests notice?",
@@ -195,7 +164,7 @@ def mutation_lines(file=ROOT / "book" / "results" / "mutation.json"):
     if not file.exists():
         return [*lines, "No mutants have been made."]
     lines += [
-        "`book/results/mutation.json` names the survivors.",
+        "`experiments/results/mutation.json` names the survivors.",
         "",
         "| module | mutants | killed | date, commit |",
         "|---|---|---|---|",

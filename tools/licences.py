@@ -2,15 +2,14 @@
 
 import re
 from importlib.metadata import PackageNotFoundError, metadata, requires, version
-from pathlib import Path
 
-import export
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from osrlib import data
+from tools import paths, playground_export
+from tools.chapters import DISTRIBUTION
 
-ROOT = Path(__file__).parents[1]
 SPELLINGS = {
     r"affero|agpl": "AGPL", r"lesser|lgpl": "LGPL", r"gnu general|gpl": "GPL",
     r"nvidia.*proprietary": "LicenseRef-NVIDIA-Proprietary", r"proprietary": "proprietary",
@@ -76,7 +75,7 @@ def licence(package):
 
 def askers():
     """Who asks for which package in this environment: dict package → list, the nearest to osrlib first."""
-    found, queue = {}, [("osrlib", ""), ("osrlib", "book"), ("osrlib", "test")]
+    found, queue = {}, [(DISTRIBUTION, extra) for extra in ("", "book", "test")]
     for package, extra in queue:  # which grows meanwhile
         try:
             wanted = [Requirement(line) for line in requires(package) or []]
@@ -86,14 +85,15 @@ def askers():
             plain = one.marker is None or one.marker.evaluate({"extra": ""})
             if (not plain and one.marker.evaluate({"extra": extra})) if extra else plain:
                 name = canonicalize_name(one.name)
-                found.setdefault(name, []).append((extra or package) if package == "osrlib" else f"through {package}")
+                own = extra or "osrlib"
+                found.setdefault(name, []).append(own if package == DISTRIBUTION else f"through {package}")
                 queue += [(name, e) for e in ("", *sorted(one.extras)) if (name, e) not in queue]
     return found
 
 
 def packages():
     """Every package that is pinned, or asked for here: dict name → (version, licence, who asks for it)."""
-    lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    lines = (paths.ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
     pins, asked, found = dict(line.split("==") for line in lines if "==" in line), askers(), {}
     for name in sorted(pins | asked):
         said, asks = licence(name), asked.get(name, ["through another"])
@@ -107,10 +107,10 @@ def page():
     found = packages()
     copyleft = [f"{name} ({said})" for name, (_, said, _) in found.items() if re.search("GPL|MPL", said or "")]
     closed = [name for name, (_, said, _) in found.items() if re.search("(?i)proprietary", said or "")]
-    worlds, chapters = [], {int(file.name[:2]): file for file in (ROOT / "book" / "chapters").glob("*.md")}
+    worlds, chapters = [], {int(file.name[:2]): file for file in paths.CHAPTERS.glob("*.md")}
     for name, world in data.WORLDS.items():
         uses = [str(i) for i, file in sorted(chapters.items()) if f'"{name}"' in file.read_text(encoding="utf-8")]
-        uses += ["playground"] if name in export.TRAY.values() else []
+        uses += ["playground"] if name in playground_export.TRAY.values() else []
         worlds.append(f"| {world.title} | {world.licence} | {world.source} | {', '.join(uses) or 'none'} |")
     return "\n".join(
         [

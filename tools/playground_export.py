@@ -6,36 +6,40 @@ import json
 import numpy as np
 import torch
 
-from osrlib import data, models, scores, zoo
+from osrlib import data, plots, scores, zoo
+from osrlib.output import infer
 
 TRAY = {"digits": "mnist", "letters": "letters", "clothes": "fashion", "photographs": "patches", "noise": "noise"}
 WORLDS = ("mnist", "fashion", "cifar10", "letters")
 SCORED = ("mnist", "fashion", "cifar10")
 """The worlds of the report's result."""
+# the figures' colours, so that none is typed a second time: of worlds, and of what else the pages paint
+PALETTE = {"blue": plots.BLUE, "orange": plots.ORANGE, "vermilion": plots.VERMILION, "sky": plots.SKY}
+SHARED = {"COLOURS": plots.COLOURS, "PALETTE": PALETTE}
 
 
 def write(folder):
     """``weights.js`` for the playground and ``distances.js`` for the threshold explorer."""
     model = zoo.load("mtae")
-    whole = models.infer(model, data.load("mnist", "train").images)
+    whole = infer(model, data.load("mnist", "train").images)
     known = {"norm": scores.norm(whole), "diff": scores.diff(whole)}
     mean = {name: float(values.mean(dtype="f8")) for name, values in known.items()}
     std = {name: float(values.std(dtype="f8")) for name, values in known.items()}
     lines = {name: mean[name] + 2 * std[name] for name in known}
     tray, _ = data.load_all(TRAY.values())
     ready = {shown: _text(tray[name].sample(6, seed=2).images) for shown, name in TRAY.items() if name in tray}
-    constants = {"WEIGHTS": packed(weights(model)), "LINES": lines, "TRAY": ready}
+    constants = {"WEIGHTS": packed(weights(model)), "LINES": lines, "TRAY": ready} | SHARED
     _write(folder / "weights.js", constants)
     worlds, _ = data.load_all(WORLDS)
     distances = {"worlds": [], "mean": mean, "std": std, "scored": SCORED}
     for name, world in worlds.items():
-        said = models.infer(model, world.images)
+        said = infer(model, world.images)
         row = {"name": name, "known": name == "mnist", "norm": scores.norm(said), "diff": scores.diff(said)}
         row |= {"norm": _text(row["norm"].astype("<f4")), "diff": _text(row["diff"].astype("<u2"))}
         if name == "mnist":
-            row["right"] = _text(said.logits.argmax(1) == world.labels)
+            row["right"] = _text(said.guess == world.labels)
         distances["worlds"].append(row)
-    _write(folder / "distances.js", {"DISTANCES": distances})
+    _write(folder / "distances.js", {"DISTANCES": distances} | SHARED)
 
 
 def weights(model):
@@ -45,8 +49,9 @@ def weights(model):
     """
     encoder, decoder = model.encoder, model.decoder
     parts = [
-        *_folded(encoder[0], encoder[1]), *_folded(encoder[4], encoder[5]), *_plain(encoder[9]),
-        *_plain(model.classifier), *_plain(decoder[0]), *_folded(decoder[3], decoder[4]), *_folded(decoder[7]),
+        *_folded(encoder.conv1, encoder.norm1), *_folded(encoder.conv2, encoder.norm2), *_plain(encoder.linear),
+        *_plain(model.classifier),
+        *_plain(decoder.linear), *_folded(decoder.conv1, decoder.norm), *_folded(decoder.conv2),
     ]  # fmt: skip
     return [part.double().numpy().ravel() for part in parts]
 
