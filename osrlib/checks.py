@@ -148,8 +148,9 @@ Maps = _Arrays(
     Is[lambda t: _dense(t) and bool(t.min() >= 0)],
 )  # fmt: skip
 ClassTensor = _Arrays(
-    "an int64 tensor of classes", jaxtyping.Int64, torch.Tensor, Is[lambda t: t.numel() > 0 and bool((t >= 0).all())]
-)
+    "an int64 tensor of classes", jaxtyping.Int64, torch.Tensor,
+    Is[lambda t: t.layout == torch.strided and not t.is_meta and t.numel() > 0 and bool((t >= 0).all())],
+)  # fmt: skip
 
 
 def describe(value):
