@@ -12,7 +12,6 @@ import pytest
 from torch.utils.data import DataLoader
 
 from osrlib import data, files
-from osrlib.worlds import download
 
 
 @pytest.fixture
@@ -122,8 +121,9 @@ def test_the_next_source_is_asked_and_wrong_bytes_are_refused(cache, monkeypatch
     def silent(folder):
         raise ConnectionRefusedError("no answer")
 
-    monkeypatch.setitem(download.SOURCES, "kmnist", [("first", silent), ("second", lambda _: some)])
-    monkeypatch.setitem(download.SOURCES, "mnist", [("first", silent), ("second", lambda _: some)])
+    for name in ("kmnist", "mnist"):
+        sources = (("first", silent), ("second", lambda _: some))
+        monkeypatch.setitem(data.WORLDS, name, dataclasses.replace(data.WORLDS[name], sources=sources))
     assert len(data.load("kmnist")) == len(data.load("kmnist", "train")) == 20
     with pytest.raises(data.Unavailable, match=r"first: no answer; second: SHA-256"):
         data.load("mnist")
