@@ -120,9 +120,14 @@ class _Arrays:
 PLAIN = IsAttr["size", ~IsEqual[0]] & ~IsInstance[np.ma.MaskedArray]
 
 
-def _dense(tensor):
+def dense(tensor):
+    """Whether a tensor holds numbers, one or more, and all of them side by side."""
+    return tensor.layout == torch.strided and not tensor.is_meta and tensor.numel() > 0
+
+
+def _moderate(tensor):
     """Finite numbers whose fourth powers leave room for a thousand of them: a style loss takes them."""
-    if tensor.layout != torch.strided or tensor.is_meta or tensor.numel() == 0:
+    if not dense(tensor):
         return False
     low, high = torch.aminmax(tensor.detach())
     largest = (torch.finfo(tensor.dtype).max / 1000) ** 0.25
@@ -142,15 +147,14 @@ Labels = _Arrays(
 Mask = _Arrays("an array of True and False", jaxtyping.Bool, np.ndarray, PLAIN)
 Pixels = _Arrays("a uint8 array", jaxtyping.UInt8, np.ndarray, PLAIN)
 Images = Pixels["N 28 28"]
-Tensor = _Arrays("a dense tensor of finite floating-point numbers", jaxtyping.Float, torch.Tensor, Is[_dense])
+Tensor = _Arrays("a dense tensor of finite floating-point numbers", jaxtyping.Float, torch.Tensor, Is[_moderate])
 Maps = _Arrays(
     "a dense tensor of finite numbers ≥ 0", jaxtyping.Float, torch.Tensor,
-    Is[lambda t: _dense(t) and bool(t.min() >= 0)],
+    Is[lambda t: _moderate(t) and bool(t.min() >= 0)],
 )  # fmt: skip
 ClassTensor = _Arrays(
-    "an int64 tensor of classes", jaxtyping.Int64, torch.Tensor,
-    Is[lambda t: t.layout == torch.strided and not t.is_meta and t.numel() > 0 and bool((t >= 0).all())],
-)  # fmt: skip
+    "an int64 tensor of classes", jaxtyping.Int64, torch.Tensor, Is[lambda t: dense(t) and bool((t >= 0).all())]
+)
 
 
 def describe(value):

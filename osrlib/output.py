@@ -31,11 +31,7 @@ class BatchOutput:
 
     def __post_init__(self):
         for name, part in vars(self).items():
-            if part is None:
-                continue
-            if part.layout != torch.strided or part.is_meta:
-                raise ValueError(f"{name}: expected a dense tensor, got one that is {part.layout} on {part.device}")
-            if not torch.isfinite(part).all():
+            if part is not None and not (checks.dense(part) and torch.isfinite(part).all()):
                 raise ValueError(f"{name}: expected finite numbers, got NaN or infinite ones: try a smaller lr")
 
 
