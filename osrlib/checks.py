@@ -127,7 +127,7 @@ def _dense(tensor):
 
 def _moderate(tensor):
     """Finite numbers whose fourth powers leave room for a thousand of them: a style loss takes them."""
-    if not _dense(tensor):
+    if tensor.layout != torch.strided or tensor.is_meta or tensor.numel() == 0:
         return False
     low, high = torch.aminmax(tensor.detach())
     largest = (torch.finfo(tensor.dtype).max / 1000) ** 0.25

@@ -49,15 +49,6 @@ def test_mnist_is_the_original():
             data.load(name, split)
 
 
-def test_letters_are_framed_like_digits():
-    letters = data.load("letters").images
-    for axis in (1, 2):
-        used = letters.any(axis)
-        assert (28 - used.argmax(1) - used[:, ::-1].argmax(1)).max() <= 20
-        off = np.abs((letters.sum(axis) @ np.arange(28)) / letters.sum((1, 2)) - 14)
-        assert np.median(off) < 0.5 and off.max() < 4
-
-
 # ---------------------------------------------------------------------------------------------------------------------
 # The cache
 
@@ -131,7 +122,7 @@ def test_the_next_source_is_asked_and_wrong_bytes_are_refused(cache, monkeypatch
         raise ConnectionRefusedError("no answer")
 
     for name in ("kmnist", "mnist"):
-        sources = ("first", silent), ("second", lambda _: some)
+        sources = (("first", silent), ("second", lambda _: some))
         monkeypatch.setitem(data.WORLDS, name, dataclasses.replace(data.WORLDS[name], sources=sources))
     assert len(data.load("kmnist")) == len(data.load("kmnist", "train")) == 20
     with pytest.raises(data.Unavailable, match=r"first: no answer; second: SHA-256"):
@@ -209,11 +200,3 @@ def test_labels_have_classes(digits):
         digits.only((5, 5, 0), renumber=True)
     known = digits.only((5, 0, 9), renumber=True)
     assert known.classes == ("5", "0", "9") and set(known.labels) == {0, 1, 2}
-
-
-def test_the_protocols_splits():
-    every = [split for splits in data.SPLITS.values() for split in splits]
-    assert len(every) == 10 and all(len(set(split)) == 6 and list(split) == sorted(split) for split in every)
-    # what tells the two lists apart at a glance
-    assert all(1 not in split and {3, 4} <= set(split) for split in data.SPLITS["vaze"])
-    assert any(1 in split for split in data.SPLITS["neal"])

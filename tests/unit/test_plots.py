@@ -35,10 +35,9 @@ def test_every_figure_is_drawn_on_the_axes_that_it_is_given(output, digits):
 def test_what_a_figure_shows():
     ax = plots.histograms({"mnist": VALUES}, "norm", 5.0, np.arange(9.0))
     assert ax.get_legend_handles_labels()[1] == ["mnist", "threshold 5.00"] and ax.get_xlabel() == "norm"
-    matrix = plots.confusion(np.array([[3, 1], [0, 4]]))
-    assert [text.get_text() for text in matrix.texts] == ["3", "1", "0", "4"]
-    assert [label.get_text() for label in matrix.get_yticklabels()] == ["0", "unknown"]
-    assert len(plots.scatter({"mnist": (VALUES, VALUES)}, (1, 2), size=9).collections[0].get_offsets()) == 9
+    assert [text.get_text() for text in plots.confusion(np.array([[3, 1], [0, 4]])).texts] == ["3", "1", "0", "4"]
+    (canvas,) = plots.gallery(np.arange(36).reshape(3, 4, 3), columns=2).images
+    assert canvas.get_array().sum() == np.arange(36).sum()
 
 
 @pytest.mark.parametrize(

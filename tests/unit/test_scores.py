@@ -203,24 +203,6 @@ def test_gram_deviation_by_hand():
             GramDeviation(*wrong)
 
 
-def test_gram_deviation_adds_its_layers():
-    # features in two layers of two: classes 0 and 1 lie in [1, 2] and [3, 4]
-    guess = np.arange(400) % 2
-    known = coded(np.random.default_rng(0).uniform(1, 2, (400, 4)) + 2 * guess[:, None], guess)
-    held, rest = (known[part] for part in np.split(np.random.default_rng(0).permutation(400), [200]))
-
-    def deviation(output):
-        low, high = (side(rest.code[rest.guess == k], 0) for k in output.guess[:1] for side in (np.min, np.max))
-        outside = np.maximum(low - output.code, 0) / low + np.maximum(output.code - high, 0) / high
-        return np.stack([outside[:, :2].sum(1), outside[:, 2:].sum(1)], 1)
-
-    expected = np.concatenate([deviation(held[held.guess == k]) for k in (0, 1)]).mean(0)
-    new = coded([[1.5, 1.5, 1.5, 1.5], [0.5, 1.5, 1.5, 4.0]])
-    by_hand = (deviation(new) / expected).sum(1)
-    np.testing.assert_allclose(GramDeviation(known, np.array([0, 0, 1, 1]), 0.5)(new), by_hand, rtol=1e-4)
-    assert by_hand[0] == 0 < by_hand[1]
-
-
 @pytest.mark.parametrize("name", SCORES)
 def test_every_score_is_made_from_what_it_has_seen(name, mtae, known, training_digits, output, digits):
     seen = Seen(mtae, known, training_digits.labels, output)
