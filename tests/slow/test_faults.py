@@ -665,7 +665,7 @@ def test_what_the_system_stops_midway_leaves_nothing(serve_alone, cache, tmp_pat
     data.load("noise")
     check("noise", synthetic.make_noise(), monkeypatch)
     expected = serve_alone("emnist-letters", "torchvision")
-    with no_large_files(4_000), pytest.raises(data.Unavailable, match="torchvision: .*File too large"):
+    with no_large_files(4_000), pytest.raises(data.Unavailable, match=r"torchvision: .*File too large"):
         data.load("emnist-letters")
     assert left(cache) == ["noise-test.npz"] and left(tmp_path / "tmp", "osrlib-*") == []
     data.load("emnist-letters")
