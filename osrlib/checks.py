@@ -10,10 +10,10 @@ import functools
 import inspect
 import math
 import sys
-from collections.abc import Callable, Collection
+from collections.abc import Callable, KeysView, Sequence, ValuesView
 from itertools import repeat
 from os import PathLike
-from typing import Annotated, get_args
+from typing import Annotated, get_args, get_origin
 
 import jaxtyping
 import numpy as np
@@ -75,9 +75,9 @@ def several(hint):
         return f"one or more, each {expected(hint)}"
 
     def holds(values):
-        return not isinstance(values, str) and len(values) > 0 and all(map(is_bearable, values, repeat(hint)))
+        return not isinstance(values, str | bytes) and len(values) > 0 and all(map(is_bearable, values, repeat(hint)))
 
-    return alias(told, Annotated[Collection | np.ndarray, Is[holds]])
+    return alias(told, Annotated[Sequence | KeysView | ValuesView | np.ndarray, Is[holds]])
 
 
 def named(hint):
@@ -100,6 +100,7 @@ PartShare = number("a number in (0, 1)", lambda value: 0 < value < 1)
 PositiveShare = number("a number in (0, 1]", lambda value: 0 < value <= 1)
 Count = whole_number(1)
 Seed = whole_number(0)
+Flag = alias("True or False", bool | np.bool_)  # numpy's comparisons give one of its own
 Path = alias("a path", str | PathLike)
 Function = alias("a function", Callable)
 
@@ -115,18 +116,16 @@ class _Arrays:
         return alias(f"{self.told} [{shape.replace(' ', ', ')}]", Annotated[self.kind[self.array, shape], self.holds])
 
 
-LARGEST = 1e15
-"""The largest number that an output may hold. Squares of larger ones leave no room in float32 for their sum."""
-
 # one number or more, and all of them: numpy's own functions forget what a masked array hides
 PLAIN = IsAttr["size", ~IsEqual[0]] & ~IsInstance[np.ma.MaskedArray]
 
 
-def _up_to(largest):
-    return PLAIN & Is[lambda array: bool((np.abs(array) <= largest).all())]  # NaN is not
-
-
 def _dense(tensor):
+    """Whether a tensor holds numbers, one or more, and all of them side by side."""
+    return tensor.layout == torch.strided and not tensor.is_meta and tensor.numel() > 0
+
+
+def _moderate(tensor):
     """Finite numbers whose fourth powers leave room for a thousand of them: a style loss takes them."""
     if tensor.layout != torch.strided or tensor.is_meta or tensor.numel() == 0:
         return False
@@ -135,26 +134,32 @@ def _dense(tensor):
     return bool(low >= -largest and high <= largest)
 
 
-Numbers = _Arrays("an array of finite numbers", jaxtyping.Real, np.ndarray, _up_to(np.finfo("f8").max))
+Numbers = _Arrays(
+    "an array of finite numbers", jaxtyping.Real, np.ndarray, PLAIN & Is[lambda a: bool(np.isfinite(a).all())]
+)
 PValues = _Arrays(
     "an array of numbers in (0, 1]", jaxtyping.Float, np.ndarray, PLAIN & Is[lambda a: bool(((a > 0) & (a <= 1)).all())]
 )
+LARGEST = 1e15
+"""The largest number that an output may hold. Squares of larger ones leave no room in float32 for their sum."""
 Part = _Arrays(
-    f"an array of finite floating-point numbers up to {LARGEST:g}", jaxtyping.Float, np.ndarray, _up_to(LARGEST)
-)
+    f"an array of finite floating-point numbers up to {LARGEST:g}", jaxtyping.Float, np.ndarray,
+    PLAIN & Is[lambda a: bool((np.abs(a) <= np.float64(LARGEST)).all())],
+)  # fmt: skip
 Labels = _Arrays(
     "an array of whole numbers ≥ 0", jaxtyping.Integer, np.ndarray, PLAIN & Is[lambda a: bool((a >= 0).all())]
 )
 Mask = _Arrays("an array of True and False", jaxtyping.Bool, np.ndarray, PLAIN)
 Pixels = _Arrays("a uint8 array", jaxtyping.UInt8, np.ndarray, PLAIN)
 Images = Pixels["N 28 28"]
-Tensor = _Arrays("a dense tensor of finite floating-point numbers", jaxtyping.Float, torch.Tensor, Is[_dense])
+Tensor = _Arrays("a dense tensor of finite floating-point numbers", jaxtyping.Float, torch.Tensor, Is[_moderate])
+PixelTensor = _Arrays("a uint8 tensor", jaxtyping.UInt8, torch.Tensor, Is[_dense])
 Maps = _Arrays(
     "a dense tensor of finite numbers ≥ 0", jaxtyping.Float, torch.Tensor,
-    Is[lambda t: _dense(t) and bool(t.min() >= 0)],
+    Is[lambda t: _moderate(t) and bool(t.min() >= 0)],
 )  # fmt: skip
 ClassTensor = _Arrays(
-    "an int64 tensor of classes", jaxtyping.Int64, torch.Tensor, Is[lambda t: t.numel() > 0 and bool((t >= 0).all())]
+    "an int64 tensor of classes", jaxtyping.Int64, torch.Tensor, Is[lambda t: _dense(t) and bool((t >= 0).all())]
 )
 
 
@@ -179,6 +184,8 @@ def expected(hint):
     if hint in _told:
         told = _told[hint]
         return told() if callable(told) else told
+    if get_origin(hint) is tuple:
+        return f"a tuple ({', '.join(map(expected, get_args(hint)))})"
     if parts := [part for part in get_args(hint) if part is not type(None)]:
         return " or ".join(expected(part) for part in parts)
     if not isinstance(hint, type):
@@ -192,7 +199,11 @@ def checked(function):
     It is written out, as ``dataclass`` writes its ``__init__``: one line for each argument, and the call.
     """
     signature = inspect.signature(function)
-    hints = {name: one.annotation for name, one in signature.parameters.items() if one.annotation is not one.empty}
+    hints = {
+        name: Flag if one.annotation is bool else one.annotation
+        for name, one in signature.parameters.items()
+        if one.annotation is not one.empty
+    }
     if not hints:
         return function
     head, looks, call = [], [], []

@@ -111,23 +111,27 @@ class OpenSetClassifier:
 
     def decide_output(self, output: Output) -> Decision:
         """As ``decide``, from what :func:`osrlib.output.infer` has said already."""
-        values, refused, p_values, alphas = [], [], [], []
+        values, lines = [], []
         for score, line in self.keys.values():
             values.append(score(output))
-            refused.append(line.reject(values[-1]))
-            if isinstance(line, Conformal):
-                p_values.append(line.p_values(values[-1]))
-                alphas.append(line.alpha)
-        unknown = self.rule(*refused)
+            lines.append(line.value)
+        scores = np.stack(values, 1)
+        if not np.isfinite(scores).all():
+            raise ValueError(f"scores: expected finite numbers, got others from one of {', '.join(self.keys)}")
+        refused = scores > np.array(lines)
+        unknown = self.rule(*refused.T)
         if np.shape(unknown) != output.guess.shape:
             raise ValueError(f"rule(…): expected an answer for each image, got {describe(unknown)}")
         labels = np.where(unknown, output.logits.shape[1], output.guess)
-        told = labels, output.guess, np.stack(values, 1), np.stack(refused, 1), tuple(self.keys)
+        return Decision(labels, output.guess, scores, refused, tuple(self.keys), *self._p_values(values))
+
+    def _p_values(self, values):
+        lines = [key.threshold for key in self.keys.values()]
         # one p-value for all is the OR rule's
-        if self.rule is not thresholds.any_of or len(alphas) < len(self.keys):
-            return Decision(*told, None, None)
-        each = np.stack(p_values)
-        return Decision(*told, each.T, thresholds.union_bound(each, np.array(alphas)))
+        if self.rule is not thresholds.any_of or not all(isinstance(line, Conformal) for line in lines):
+            return None, None
+        each = np.stack([line.p_values(value) for line, value in zip(lines, values, strict=True)])
+        return each.T, thresholds.union_bound(each, np.array([line.alpha for line in lines]))
 
 
 checks.guard(__name__)

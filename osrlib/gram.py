@@ -21,7 +21,7 @@ class GramFeatures(nn.Module):
     For a layer with feature maps F [C, P positions] and an order p, the Gram matrix G^p = (F^p F^pᵀ)^(1/p); its rows
     are summed before the root, as in their code: row c is (Σ_x F_cx^p T_x)^(1/p) with T_x = Σ_k F_kx^p.
     ``layer`` int64 [D] names the layer that each feature belongs to. Layers: both convolutions, and of a
-    :class:`BaselineCNN` the code as well, since it is ≥ 0 there.
+    ``BaselineCNN`` the code as well, since it is ≥ 0 there.
     """
 
     def __init__(self, model: BaselineCNN | MultiTaskAE, orders: several(Count) = ORDERS):

@@ -7,11 +7,10 @@ from functools import partial
 
 import numpy as np
 import torch
-from jaxtyping import Float, UInt8
-from torch import Tensor, nn
+from torch import nn
 
 from osrlib import checks
-from osrlib.checks import Count, Images, Part
+from osrlib.checks import Count, Images, Part, PixelTensor, Tensor
 from osrlib.speed import remember
 
 
@@ -24,15 +23,10 @@ class BatchOutput:
     None for what a network does not have.
     """
 
-    logits: Float[Tensor, "N K"]
-    code: Float[Tensor, "N D"]
-    reconstruction: Float[Tensor, "N 28 28"] | None = None
-    errors: Float[Tensor, "N C"] | None = None
-
-    def __post_init__(self):
-        for name, part in vars(self).items():
-            if part is not None and not torch.isfinite(part).all():
-                raise ValueError(f"{name}: expected finite numbers, got NaN or infinite ones: try a smaller lr")
+    logits: Tensor["N K"]
+    code: Tensor["N D"]
+    reconstruction: Tensor["N 28 28"] | None = None
+    errors: Tensor["N C"] | None = None
 
 
 PARTS = ("logits", "code", "reconstruction", "images", "errors")
@@ -116,7 +110,7 @@ def _infer(model, images, batch_size):
     return parts
 
 
-def to_input(images: Images | UInt8[Tensor, "N 28 28"], device: str | torch.device = "cpu") -> Tensor:
+def to_input(images: Images | PixelTensor["N 28 28"], device: str | torch.device = "cpu") -> torch.Tensor:
     """Images, as an array or a tensor → float [N, 1, 28, 28] in [0, 1], on the device."""
     if isinstance(images, np.ndarray):
         # torch takes no array that is mirrored, and warns of one that is read-only

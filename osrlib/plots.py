@@ -36,7 +36,7 @@ def gallery(
 ) -> plt.Axes:
     """Images in one picture, row by row, each with its title (a short string) above it."""
     titles = [] if titles is None else _titles(titles, len(images))
-    columns = min(columns, len(images))
+    columns = min(int(columns), len(images))  # numpy's short integers would overflow
     rows = -(-len(images) // columns)
     lines = max((title.count("\n") + 1 for title in titles), default=0)
     height, width = images.shape[1] + 2 + 8 * lines, images.shape[2] + 2

@@ -14,8 +14,8 @@ import safetensors.torch
 import torch
 from torch import nn
 
-from osrlib import checks, data, files, losses, models, output, training
-from osrlib.checks import Count, Function, Seed, Share, named
+from osrlib import checks, data, losses, models, output, training
+from osrlib.checks import Count, Function, Seed, Share
 from osrlib.data import ImageSet
 from osrlib.training import History, Recipe, RecipeName
 
@@ -119,23 +119,6 @@ def load(name: ModelName, device: str | torch.device = "cpu") -> nn.Module:
     model.load_state_dict(safetensors.torch.load(content))
     # the layout that the CPU's convolution kernels want; the numbers stay the same
     return model.to(device, memory_format=torch.channels_last).eval()
-
-
-def save(weights: named(nn.Module)):
-    """Publish weights: a dict name → model. Writes the safetensors files and their lines in the manifest."""
-    for name, model in weights.items():
-        wanted = {key: value.shape for key, value in _fresh(name).state_dict().items()}
-        if {key: value.shape for key, value in model.state_dict().items()} != wanted:
-            raise ValueError(f"weights: expected the weights of {name!r}, got those of another {type(model).__name__}")
-    for name, model in weights.items():
-        content = safetensors.torch.save({key: value.contiguous() for key, value in model.state_dict().items()})
-        manifest = _manifest() | {f"{name}.safetensors": hashlib.sha256(content).hexdigest()}
-        text = json.dumps(manifest, indent=2, sort_keys=True) + "\n"
-        # both are written before either takes its name: a run that is killed between the two names leaves weights that
-        # load refuses, and nothing worse
-        with files.whole(WEIGHTS / "manifest.json") as lines, files.whole(WEIGHTS / f"{name}.safetensors") as file:
-            file.write(content)
-            lines.write(text.encode())
 
 
 def _fresh(name):

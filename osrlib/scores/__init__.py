@@ -57,4 +57,4 @@ SCORES: dict[str, Callable] = {
     "C2AE": lambda seen: class_error,
     "C2AE, relative": lambda seen: lambda output: class_error(output, relative=True),
 }
-"""Every score by its name: a function that makes it from what it has :class:`Seen`."""
+"""Every score by its name, as a function that makes it from what it has :class:`Seen`."""

@@ -114,7 +114,8 @@ def _display(name, record, plain=None, rich=None):
     from IPython.display import display  # a third of a second: only where a notebook asks
 
     shown = {} if plain is None else {"text/plain": plain, "text/html": rich}
-    metadata = {"scrapbook": {"name": name, "mime_prefix": PREFIX}}
+    # MyST-NB shows nothing of an output that has a prefix here
+    metadata = {"scrapbook": {"name": name, "mime_prefix": "" if shown else PREFIX}}
     display({f"{PREFIX}text/plain": record} | shown, raw=True, metadata=metadata)
 
 

@@ -1,0 +1,96 @@
+"""What every experiment does: from configurations to rows, and from what is made of them to files.
+
+An experiment is a module with ``configurations`` and ``row``, which :mod:`osrlib.sweep` runs, and with what makes a
+table or a summary of the rows.
+"""
+
+import argparse
+import datetime
+import json
+import os
+import platform
+import sys
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from osrlib import UNKNOWN, data, files, metrics, scores, sweep
+from osrlib.detector import OpenSetClassifier
+from osrlib.thresholds import MeanStd
+
+ROOT = Path(__file__).parents[1]
+BUILD, RESULTS, PICTURES = ROOT / "_build", ROOT / "experiments" / "results", ROOT / "book" / "_static"
+
+
+def options(about, anywhere=False):
+    """What the command line says, for :func:`rows`. anywhere: may rows be made side by side, or on a cluster?"""
+    parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
+    if anywhere:
+        parser.add_argument("--backend", choices=("loky", "dask"), default="loky", help="where to run")
+        parser.add_argument("--scheduler", metavar="ADDRESS", help="of the Dask cluster, as tcp://host:8786")
+        parser.add_argument("--jobs", type=int, default=-1, help="how many at once (default: one a core or worker)")
+        return vars(parser.parse_args())
+    parser.parse_args()
+    return {"jobs": 1, "progress": False}
+
+
+def rows(function, configurations, file, **options):
+    """The row of every configuration; those in the file are not made again. SystemExit where one is missing."""
+    made = sweep.run(function, configurations, file, **options)
+    if len(made) < len(configurations):
+        sys.exit("Not every row is there, see above: what is published stays as it is")
+    return made
+
+
+def write(file, content):
+    """Write a table as CSV, a text as it is, and a tree as JSON."""
+    if isinstance(content, pd.DataFrame):
+        content = content.to_csv(index=False)
+    elif not isinstance(content, str):
+        content = json.dumps(rounded(content), indent=1, allow_nan=False) + "\n"
+    files.write(file, content)
+    print(f"Wrote {file}")
+
+
+def rounded(tree):
+    """Floats with six significant digits: more would be noise."""
+    if isinstance(tree, dict):
+        return {key: rounded(value) for key, value in tree.items()}
+    if isinstance(tree, list):
+        return [rounded(value) for value in tree]
+    return float(f"{tree:.6g}") if isinstance(tree, float) else tree
+
+
+def provenance(experiment):
+    """Who measured this: command, date, machine, versions."""
+    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
+    processor = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), "")
+    names = ("torch", "torchvision", "numpy", "scikit-learn", "scikit-image", "safetensors")
+    return {
+        "command": f"python -m experiments.{experiment}",
+        "data": {name: data.digest(name) for name in data.load_all(("mnist", "fashion", "cifar10"))[0]},
+        "date": datetime.date.today().isoformat(),
+        "machine": f"{platform.system()} {platform.machine()}, {processor or platform.processor()}, "
+        f"{os.cpu_count()} cores",
+        "versions": {"python": platform.python_version()} | {name: version(name) for name in names},
+    }
+
+
+def report_rule(model, norm=scores.norm, diff=scores.diff):
+    """The report's rule on a model: both distances, each with a threshold of mean + 2·std."""
+    return OpenSetClassifier(model, {"norm": (norm, MeanStd(2)), "diff": (diff, MeanStd(2))})
+
+
+def judged(labels, known, unknown):
+    """The report's accuracies. labels: of the known digits; known, unknown: what was said of these and of others."""
+    return metrics.osr_report(np.r_[labels, np.full(len(unknown), UNKNOWN)], np.r_[known, unknown])
+
+
+def start(main):
+    """Run the main function of an experiment."""
+    try:
+        main()
+    except KeyboardInterrupt:
+        sys.exit("\ninterrupted: finished rows are kept; the next run goes on from there")
