@@ -1,12 +1,14 @@
-# make book   executes every chapter afresh and renders the book into _build/html
-# make test   runs the unit tests and re-runs every notebook against what it printed
-#
-# Both set up what they need in .venv. Where an environment is active and complete already (conda, Colab):
+# make lists what there is to make. Each sets up what it needs in .venv. Where an environment is active and complete
+# already (conda, Colab):
 #     make book VENV=
+.DEFAULT_GOAL := help
 PYTHON ?= python3
 VENV ?= .venv
 # the exact versions that CI runs have no wheels for Python 3.14 and newer
 CONSTRAINTS ?= $(shell $(PYTHON) -c 'import sys; print("constraints.txt" if sys.version_info < (3, 14) else "/dev/null")')
+# where the repository is, for the page, its buttons and Colab: where GitHub runs this, so that a fork's page is the
+# fork's own; else where _config.yml says. To move what is committed: make notebooks ADDRESS=https://github.com/OWNER/NAME
+ADDRESS ?= $(if $(and $(GITHUB_ACTIONS),$(filter https://github.com,$(GITHUB_SERVER_URL))),$(GITHUB_SERVER_URL)/$(GITHUB_REPOSITORY))
 
 ifeq ($(strip $(VENV)),)
   PY := $(PYTHON)
@@ -16,49 +18,70 @@ else
   PY := $(BIN)/python
   READY := $(VENV)/.installed
 endif
+SITE = $(PY) -m tools.site $@ $(if $(ADDRESS),--address "$(ADDRESS)")
+PYTEST = $(PY) -m pytest --nbval --numprocesses auto --maxprocesses 4 --dist loadscope --no-loadscope-reorder
+# package.json has a script of the same name for the playground's JavaScript
+NPM = if [ -d node_modules ]; then npm run --silent $@; else echo "JavaScript left out: npm install brings what it takes"; fi
 
-# what a network says of many images is worked out once, for all chapters and tests (osrlib/remember.py)
-book test: export OSRLIB_REMEMBER ?= $(CURDIR)/_build/remember
+# what a network says of many images is worked out once, for all chapters and tests (osrlib/speed/remember.py)
+book test test-slow: export OSRLIB_REMEMBER ?= $(CURDIR)/_build/remember
 # test processes run side by side: a core for each
-test: export OMP_NUM_THREADS ?= 1
+test test-slow: export OMP_NUM_THREADS ?= 1
+# glibc keeps what a batch frees: else page faults take 10 % of a training step of 256 images, 20 to 30 % of one of 1,024
+book test test-slow train: export MALLOC_MMAP_MAX_ ?= 0
+book test test-slow train: export MALLOC_TRIM_THRESHOLD_ ?= 2147483647
 
-.PHONY: book test notebooks student train bench matrix mutation serve data clean
+.PHONY: help book test test-slow test-all lint format notebooks student train bench mutation serve data clean
 
-book: data
-	$(PY) book/build.py book
+help: ## lists this
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-test: data
+book: data ## executes every chapter afresh and renders the page into _build/html
+	$(SITE)
+
+test: lint data ## checks the code, runs the tests, re-runs every notebook against what it printed
+	@$(NPM)
+	$(PYTEST) tests/unit tests/book notebooks
+
+test-slow: data ## runs the slow tests: clean environments, faults, interrupts, whole trainings
+	$(PYTEST) tests/slow
+
+test-all: test test-slow ## runs all tests
+
+lint: $(READY) ## checks the code and its layout
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
-	$(PY) -m pytest --nbval --numprocesses auto --maxprocesses 4 --dist loadscope --no-loadscope-reorder
+	@$(NPM)
 
-notebooks: data
-	$(PY) book/build.py notebooks
+format: $(READY) ## mends the layout of the code
+	$(PY) -m ruff check --fix .
+	$(PY) -m ruff format .
+	@$(NPM)
 
-student: $(READY)
-	$(PY) book/build.py student
+notebooks: data ## executes the chapters and refreshes the committed notebooks; NAMES=01-closed-world for one of them
+	$(SITE) $(NAMES)
 
-train: data
-	$(PY) book/train.py
+student: $(READY) ## writes the chapters as notebooks without solutions into _build/student
+	$(SITE)
 
-bench: data
-	$(PY) benchmarks/speed.py
+train: data ## trains every reference model from scratch, measures, and writes weights and figures: two hours
+	$(PY) -m experiments.reference
 
-matrix:
-	$(PYTHON) .ci/matrix.py $(ROWS)
+bench: data ## measures how fast training and deciding are on this machine: forty minutes
+	$(PY) -m experiments.speed
 
-mutation: data
+mutation: data ## counts which changes of the core's code the tests notice: half an hour; MODULES=scores for one of them
 	$(PY) -m pip install --quiet --constraint $(CONSTRAINTS) --editable ".[mutation]"
-	OMP_NUM_THREADS=1 OSRLIB_OFFLINE=1 $(PY) .ci/mutation.py $(MODULES)
+	OMP_NUM_THREADS=1 OSRLIB_OFFLINE=1 $(PY) -m tools.mutation $(MODULES)
 
-serve: _build/html/index.html
+serve: _build/html/index.html ## shows the rendered page at http://localhost:8000
 	@echo "The book is at http://localhost:8000 (Ctrl-C ends it)"
 	$(PYTHON) -m http.server --bind 127.0.0.1 --directory _build/html 8000
 
 _build/html/index.html:
 	$(MAKE) book
 
-data: $(READY)
+data: $(READY) ## gets the images that the book needs
 	$(PY) -m osrlib.data fetch
 
 $(VENV)/.installed: pyproject.toml constraints.txt
@@ -69,5 +92,5 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PY) -m pip install --quiet --constraint $(CONSTRAINTS) --editable ".[book,test]"
 	@touch $@
 
-clean:
+clean: ## removes what was built, and the environment
 	rm -rf _build $(VENV) dist mutants .pytest_cache .ruff_cache

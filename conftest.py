@@ -3,11 +3,15 @@
 Compared: everything that a notebook printed. Not compared: what differs between machines without meaning anything.
 """
 
+import contextlib
+import functools
 import os
 
+import nbval.kernel
 import pytest
 
 from osrlib import data
+from tools.kernels import by_files
 
 NOT_COMPARED = (
     "stderr",  # progress bars and words on missing worlds
@@ -25,9 +29,13 @@ def pytest_configure(config):
     os.environ.setdefault("OSRLIB_OFFLINE", "1")
     if hasattr(config.option, "nbval_current_env") and not config.option.nbval_kernel_name:
         config.option.nbval_current_env = True
+    open_files = contextlib.ExitStack()
+    config.add_cleanup(open_files.close)
+    settings = open_files.enter_context(by_files())
+    nbval.kernel.KernelManager = functools.partial(nbval.kernel.KernelManager, **settings)  # it has no option for this
 
 
-LONG = ("notebooks/", "tests/test_training_zoo", "tests/test_browser", "tests/test_faults", "tests/test_colab")
+LONG = ("notebooks/", "tests/slow/", "tests/book/test_browser")
 
 
 def pytest_collection_modifyitems(items):

@@ -10,15 +10,16 @@ import functools
 import inspect
 import math
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, KeysView, Sequence, ValuesView
+from itertools import repeat
 from os import PathLike
-from typing import Annotated, get_args
+from typing import Annotated, get_args, get_origin
 
 import jaxtyping
 import numpy as np
 import torch
 from beartype.door import is_bearable
-from beartype.vale import Is
+from beartype.vale import Is, IsAttr, IsEqual, IsInstance
 
 
 class Refused(TypeError, ValueError):
@@ -59,30 +60,36 @@ def number_in(low, high):
 
 
 def name_of(options):
-    """The hint for one of several names. options: a function that returns them, for they may still be collected."""
-    return alias(
-        lambda: f"one of {', '.join(sorted(options()))}",
-        Annotated[str, Is[lambda value: value in options()]],
-    )
+    """The hint for one of several names. options: a dict or another collection of them, which may still grow."""
+
+    def told():
+        return f"one of {', '.join(sorted(options))}"
+
+    return alias(told, Annotated[str, Is[lambda value: value in options]])
 
 
 def several(hint):
     """The hint for a list, a tuple or an array, each entry as another hint says, one at least."""
-    return alias(
-        lambda: f"one or more, each {expected(hint)}",
-        Annotated[
-            Sequence | np.ndarray,
-            Is[lambda values: not isinstance(values, str) and len(values) > 0 and all(_fits(v, hint) for v in values)],
-        ],
-    )
+
+    def told():
+        return f"one or more, each {expected(hint)}"
+
+    def holds(values):
+        return not isinstance(values, str | bytes) and len(values) > 0 and all(map(is_bearable, values, repeat(hint)))
+
+    return alias(told, Annotated[Sequence | KeysView | ValuesView | np.ndarray, Is[holds]])
 
 
 def named(hint):
     """The hint for a dict from names to values, one at least, each value as another hint says."""
-    return alias(
-        lambda: f"a dict from names to {expected(hint)}",
-        Annotated[dict, Is[lambda d: len(d) > 0 and all(isinstance(k, str) and _fits(v, hint) for k, v in d.items())]],
-    )
+
+    def told():
+        return f"a dict from names to {expected(hint)}"
+
+    def holds(values):
+        return set(map(type, values)) == {str} and all(map(is_bearable, values.values(), repeat(hint)))
+
+    return alias(told, Annotated[dict, Is[holds]])
 
 
 Finite = number("a finite number", lambda value: True)
@@ -93,6 +100,7 @@ PartShare = number("a number in (0, 1)", lambda value: 0 < value < 1)
 PositiveShare = number("a number in (0, 1]", lambda value: 0 < value <= 1)
 Count = whole_number(1)
 Seed = whole_number(0)
+Flag = alias("True or False", bool | np.bool_)  # numpy's comparisons give one of its own
 Path = alias("a path", str | PathLike)
 Function = alias("a function", Callable)
 
@@ -105,22 +113,11 @@ class _Arrays:
 
     @functools.cache  # noqa: B019 there are a dozen
     def __getitem__(self, shape):
-        return alias(
-            f"{self.told} [{shape.replace(' ', ', ')}]", Annotated[self.kind[self.array, shape], Is[self.holds]]
-        )
+        return alias(f"{self.told} [{shape.replace(' ', ', ')}]", Annotated[self.kind[self.array, shape], self.holds])
 
 
-LARGEST = 1e15
-"""The largest number that an output may hold. Squares of larger ones leave no room in float32 for their sum."""
-
-
-def _plain(array):
-    """An array of all its numbers, one or more: numpy's own functions forget what a masked array hides."""
-    return array.size > 0 and not isinstance(array, np.ma.MaskedArray)
-
-
-def _within(array, largest):
-    return _plain(array) and bool((np.abs(array) <= largest).all())  # NaN is not
+# one number or more, and all of them: numpy's own functions forget what a masked array hides
+PLAIN = IsAttr["size", ~IsEqual[0]] & ~IsInstance[np.ma.MaskedArray]
 
 
 def _dense(tensor):
@@ -132,26 +129,26 @@ def _dense(tensor):
     return bool(low >= -largest and high <= largest)
 
 
-Numbers = _Arrays("an array of finite numbers", jaxtyping.Real, np.ndarray, lambda a: _within(a, np.finfo("f8").max))
+Numbers = _Arrays(
+    "an array of finite numbers", jaxtyping.Real, np.ndarray, PLAIN & Is[lambda a: bool(np.isfinite(a).all())]
+)
 PValues = _Arrays(
-    "an array of numbers in (0, 1]", jaxtyping.Float, np.ndarray, lambda a: _within(a, 1) and bool((a > 0).all())
+    "an array of numbers in (0, 1]", jaxtyping.Float, np.ndarray, PLAIN & Is[lambda a: bool(((a > 0) & (a <= 1)).all())]
 )
-Part = _Arrays(
-    f"an array of finite floating-point numbers up to {LARGEST:g}", jaxtyping.Float, np.ndarray,
-    lambda a: _within(a, LARGEST),
-)  # fmt: skip
+Part = _Arrays("an array of floating-point numbers", jaxtyping.Float, np.ndarray, PLAIN)
 Labels = _Arrays(
-    "an array of whole numbers ≥ 0", jaxtyping.Integer, np.ndarray, lambda a: _plain(a) and bool((a >= 0).all())
+    "an array of whole numbers ≥ 0", jaxtyping.Integer, np.ndarray, PLAIN & Is[lambda a: bool((a >= 0).all())]
 )
-Maps = _Arrays(
-    "a dense tensor of finite numbers ≥ 0", jaxtyping.Float, torch.Tensor, lambda t: _dense(t) and bool(t.min() >= 0)
-)
-Mask = _Arrays("an array of True and False", jaxtyping.Bool, np.ndarray, _plain)
-Pixels = _Arrays("a uint8 array", jaxtyping.UInt8, np.ndarray, _plain)
+Mask = _Arrays("an array of True and False", jaxtyping.Bool, np.ndarray, PLAIN)
+Pixels = _Arrays("a uint8 array", jaxtyping.UInt8, np.ndarray, PLAIN)
 Images = Pixels["N 28 28"]
-Tensor = _Arrays("a dense tensor of finite floating-point numbers", jaxtyping.Float, torch.Tensor, _dense)
+Tensor = _Arrays("a dense tensor of finite floating-point numbers", jaxtyping.Float, torch.Tensor, Is[_dense])
+Maps = _Arrays(
+    "a dense tensor of finite numbers ≥ 0", jaxtyping.Float, torch.Tensor,
+    Is[lambda t: _dense(t) and bool(t.min() >= 0)],
+)  # fmt: skip
 ClassTensor = _Arrays(
-    "an int64 tensor of classes", jaxtyping.Int64, torch.Tensor, lambda t: t.numel() > 0 and bool((t >= 0).all())
+    "an int64 tensor of classes", jaxtyping.Int64, torch.Tensor, Is[lambda t: t.numel() > 0 and bool((t >= 0).all())]
 )
 
 
@@ -176,6 +173,8 @@ def expected(hint):
     if hint in _told:
         told = _told[hint]
         return told() if callable(told) else told
+    if get_origin(hint) is tuple:
+        return f"a tuple ({', '.join(map(expected, get_args(hint)))})"
     if parts := [part for part in get_args(hint) if part is not type(None)]:
         return " or ".join(expected(part) for part in parts)
     if not isinstance(hint, type):
@@ -184,54 +183,58 @@ def expected(hint):
 
 
 def checked(function):
-    """A function that looks at its arguments, as its annotations say, before it does anything else."""
+    """A function that looks at its arguments, as its annotations say, before it does anything else.
+
+    It is written out, as ``dataclass`` writes its ``__init__``: one line for each argument, and the call.
+    """
     signature = inspect.signature(function)
-    if all(one.annotation is one.empty for one in signature.parameters.values()):
+    hints = {
+        name: Flag if one.annotation is bool else one.annotation
+        for name, one in signature.parameters.items()
+        if one.annotation is not one.empty
+    }
+    if not hints:
         return function
-
-    @functools.wraps(function)
-    def door(*args, **kwargs):
-        try:
-            given = signature.bind(*args, **kwargs).arguments
-        except TypeError:  # an argument that is missing, or one too many: Python says it better
-            return function(*args, **kwargs)
-        with jaxtyping.jaxtyped("context"):
-            for name, hint, value in _one_by_one(signature.parameters, given):
-                if not _fits(value, hint):
-                    raise Refused(_complaint(name, hint, value, given))
-        return function(*args, **kwargs)
-
-    return door
-
-
-def _one_by_one(parameters, given):
-    """Name, hint and value of each argument that came, those of ``*args`` and ``**kwargs`` too."""
-    for name, value in given.items():
-        one = parameters[name]
-        if one.annotation is one.empty:
-            continue
-        if one.kind is one.VAR_POSITIONAL:
-            yield from ((name, one.annotation, each) for each in value)
-        elif one.kind is one.VAR_KEYWORD:
-            yield from ((key, one.annotation, each) for key, each in value.items())
-        else:
-            yield name, one.annotation, value
-
-
-def _fits(value, hint):
-    try:
-        return is_bearable(value, hint)
-    except Exception:  # an object that cannot be looked at, such as one whose shape raises
-        return False
+    head, looks, call = [], [], []
+    for name, one in signature.parameters.items():
+        star = {one.VAR_POSITIONAL: "*", one.VAR_KEYWORD: "**"}.get(one.kind, "")
+        by_name = one.kind is one.KEYWORD_ONLY
+        if by_name and not any(part.startswith("*") for part in head):
+            head.append("*")
+        head.append(f"{star}{name}" + ("" if one.default is one.empty else f"=_defaults[{name!r}]"))
+        call.append(f"{name}={name}" if by_name else f"{star}{name}")
+        if name in hints:
+            look = f"_fits({{0}}, _hints[{name!r}]) or _refuse({{1}}, _hints[{name!r}], {{0}}, locals())"
+            if not star and one.default is not one.empty:
+                look = f"{name} is _defaults[{name!r}] or {look}"
+            looks.append(
+                {
+                    "": look.format(name, repr(name)),
+                    "*": f"for _one in {name}: {look.format('_one', repr(name))}",
+                    "**": f"for _name, _one in {name}.items(): {look.format('_one', '_name')}",
+                }[star]
+            )
+    lines = [
+        f"def {function.__name__}({', '.join(head)}):",
+        " with _context('context'):",
+        *(f"  {look}" for look in looks),
+        f" return _function({', '.join(call)})",
+    ]
+    space = {
+        "_function": function, "_hints": hints, "_fits": is_bearable, "_refuse": _refuse,
+        "_context": jaxtyping.jaxtyped, "_defaults": {name: one.default for name, one in signature.parameters.items()},
+    }  # fmt: skip
+    exec(compile("\n".join(lines), f"<the door of {function.__module__}.{function.__qualname__}>", "exec"), space)
+    return functools.wraps(function)(space[function.__name__])
 
 
-def _complaint(name, hint, value, given):
+def _refuse(name, hint, value, given):
     beside = ""
     with jaxtyping.jaxtyped("context"):
-        if _fits(value, hint):  # by itself it would do
-            arrays = [f"{other} {describe(array)}" for other, array in given.items() if hasattr(array, "shape")]
-            beside = f", beside {' and '.join(one for one in arrays if not one.startswith(name))}"
-    return f"{name}: expected {expected(hint)}, got {describe(value)}{beside}"
+        if is_bearable(value, hint):  # by itself it would do
+            others = {other: one for other, one in given.items() if other != name and hasattr(one, "shape")}
+            beside = f", beside {' and '.join(f'{other} {describe(one)}' for other, one in others.items())}"
+    raise Refused(f"{name}: expected {expected(hint)}, got {describe(value)}{beside}")
 
 
 def guard(module):

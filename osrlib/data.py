@@ -14,7 +14,7 @@ import sys
 
 from osrlib import checks
 from osrlib.checks import several
-from osrlib.worlds import cache, download, synthetic
+from osrlib.worlds import cache
 from osrlib.worlds.cache import cache_dir
 from osrlib.worlds.catalogue import (
     DIGITS,
@@ -29,14 +29,6 @@ from osrlib.worlds.catalogue import (
     WorldName,
 )
 
-MAKERS = {
-    "letters": synthetic.make_letters,
-    "patches": synthetic.make_patches,
-    "noise": synthetic.make_noise,
-    "mnist-noise": lambda: synthetic.make_mnist_noise(load("mnist")),
-}
-"""The worlds that are made here."""
-
 
 def load(name: WorldName, split: str = "test") -> ImageSet:
     """One world.
@@ -48,13 +40,13 @@ def load(name: WorldName, split: str = "test") -> ImageSet:
     if split not in world.splits:
         raise ValueError(f"split: expected one of {', '.join(world.splits)} for {name}, got {split!r}")
     kept = cache.read(cache_dir() / f"{name}-{split}.npz", name, world, split)
-    return cache.obtain(name, world, _sources(name))[split] if kept is None else kept
+    return cache.obtain(name, world, _sources(world))[split] if kept is None else kept
 
 
-def _sources(name):
-    if name in MAKERS:
-        return [("made here", lambda folder: MAKERS[name]())]
-    return [] if os.environ.get("OSRLIB_OFFLINE") == "1" else download.SOURCES[name]
+def _sources(world):
+    if world.make:
+        return [("made here", lambda folder: world.make(*([load(world.made_of)] if world.made_of else [])))]
+    return [] if os.environ.get("OSRLIB_OFFLINE") == "1" else world.sources
 
 
 def load_all(names: several(WorldName)) -> tuple:
@@ -91,9 +83,9 @@ def available():
             continue
         if cached:
             answer[name] = True, "in the cache"
-        elif name == "mnist-noise":
-            answer[name] = answer["mnist"][0], "made from MNIST" if answer["mnist"][0] else "needs MNIST"
-        elif name in MAKERS:
+        elif world.made_of and not answer[world.made_of][0]:
+            answer[name] = False, f"needs {world.made_of}"
+        elif world.make:
             answer[name] = True, "made on demand"
         else:
             answer[name] = False, f"not in the cache; try: python -m osrlib.data fetch {name}"
@@ -107,14 +99,15 @@ def _main(arguments):
         return 2
     if command == "fetch":
         required_missing = False
-        for name in names or ("mnist", "fashion", "cifar10", *MAKERS):
+        made = [name for name, world in WORLDS.items() if world.make]
+        for name in names or ("mnist", "fashion", "cifar10", *made):
             try:
                 for split in WORLDS[name].splits:
                     load(name, split)
                 print(f"{name:15} ready")
             except Unavailable as why:
                 print(f"{name:15} missing: {why}")
-                required_missing |= name == "mnist" or name in MAKERS or bool(names)
+                required_missing |= name == "mnist" or name in made or bool(names)
         if required_missing:
             print("The book cannot do without what is missing here.", file=sys.stderr)
         return int(required_missing)

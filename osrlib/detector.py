@@ -111,21 +111,26 @@ class OpenSetClassifier:
 
     def decide_output(self, output: Output) -> Decision:
         """As ``decide``, from what :func:`osrlib.output.infer` has said already."""
-        values = {name: score(output) for name, (score, _) in self.keys.items()}
-        refused = [line.reject(values[name]) for name, (_, line) in self.keys.items()]
-        unknown = self.rule(*refused)
-        if np.shape(unknown) != (len(output),):
-            raise ValueError(f"rule(…): expected {len(output)} answers, one an image, got {describe(unknown)}")
+        values, lines = [], []
+        for score, line in self.keys.values():
+            values.append(score(output))
+            lines.append(line.value)
+        scores = np.stack(values, 1)
+        if not np.isfinite(scores).all():
+            raise ValueError(f"scores: expected finite numbers, got others from one of {', '.join(self.keys)}")
+        refused = scores > np.array(lines)
+        unknown = self.rule(*refused.T)
+        if np.shape(unknown) != output.guess.shape:
+            raise ValueError(f"rule(…): expected an answer for each image, got {describe(unknown)}")
         labels = np.where(unknown, output.logits.shape[1], output.guess)
-        scores = np.stack(list(values.values()), 1)
-        return Decision(labels, output.guess, scores, np.stack(refused, 1), tuple(self.keys), *self._p_values(values))
+        return Decision(labels, output.guess, scores, refused, tuple(self.keys), *self._p_values(values))
 
     def _p_values(self, values):
-        lines = [line for _, line in self.keys.values()]
+        lines = [key.threshold for key in self.keys.values()]
         # one p-value for all is the OR rule's
         if self.rule is not thresholds.any_of or not all(isinstance(line, Conformal) for line in lines):
             return None, None
-        each = np.stack([line.p_values(value) for line, value in zip(lines, values.values(), strict=True)])
+        each = np.stack([line.p_values(value) for line, value in zip(lines, values, strict=True)])
         return each.T, thresholds.union_bound(each, np.array([line.alpha for line in lines]))
 
 

@@ -35,6 +35,8 @@ def multitask_loss(
     weight: how much the reconstruction counts (1 in the report); smoothing: of the labels, as in
     :func:`classification_loss` (0 in the report).
     """
+    if output.reconstruction is None:
+        raise ValueError("output: expected one with reconstruction, got one of a network that does not draw")
     cross_entropy = _cross_entropy(output.logits, labels, smoothing)
     mse = F.mse_loss(output.reconstruction, images.squeeze(1))
     return {"loss": cross_entropy + weight * mse, "cross_entropy": cross_entropy, "mse": mse}

@@ -7,10 +7,11 @@ from functools import partial
 
 import numpy as np
 import torch
-from torch import nn
+from jaxtyping import Float, UInt8
+from torch import Tensor, nn
 
 from osrlib import checks
-from osrlib.checks import Count, Images, Part, Tensor
+from osrlib.checks import Count, Images, Part
 from osrlib.speed import remember
 
 
@@ -23,17 +24,28 @@ class BatchOutput:
     None for what a network does not have.
     """
 
-    logits: Tensor["N K"]
-    code: Tensor["N D"]
-    reconstruction: Tensor["N 28 28"] | None = None
-    errors: Tensor["N C"] | None = None
+    logits: Float[Tensor, "N K"]
+    code: Float[Tensor, "N D"]
+    reconstruction: Float[Tensor, "N 28 28"] | None = None
+    errors: Float[Tensor, "N C"] | None = None
+
+    def __post_init__(self):
+        for name, part in vars(self).items():
+            if part is not None and not torch.isfinite(part).all():
+                raise ValueError(f"{name}: expected finite numbers, got NaN or infinite ones: try a smaller lr")
+
+
+LARGEST = 1e15
+"""The largest number that an output may hold. Squares of larger ones leave no room in float32 for their sum."""
+PARTS = ("logits", "code", "reconstruction", "images", "errors")
 
 
 class Output:
     """What a network says of N images, as float32 arrays. Checked here, once, so that scores can trust it.
 
-    The parts are those of a :class:`BatchOutput`; images: uint8 [N, 28, 28], what went in. To ask for a part that the
-    network does not have is a ValueError. ``output[index]`` is the output of some of the images.
+    The parts are those of a :class:`BatchOutput`; images: uint8 [N, 28, 28], what went in; guess: int64 [N], the class
+    that the classifier names. To ask for a part that the network does not have is a ValueError. ``output[index]`` is
+    the output of some of the images.
     """
 
     def __init__(
@@ -44,19 +56,24 @@ class Output:
         images: Images | None = None,
         errors: Part["N C"] | None = None,
     ):
-        self.parts = {}
-        given = {"logits": logits, "code": code, "reconstruction": reconstruction, "errors": errors, "images": images}
-        for name, part in given.items():
-            if part is not None:
-                # contiguous: torch takes no array that is mirrored
-                self.parts[name] = np.ascontiguousarray(part, dtype=np.uint8 if name == "images" else np.float32)
+        for name, part in zip(PARTS, (logits, code, reconstruction, images, errors), strict=True):
+            if part is None:
+                continue
+            if not (np.abs(part) <= np.float64(LARGEST)).all():  # NaN is not
+                raise ValueError(f"{name}: expected finite numbers up to {LARGEST:g}, got {checks.describe(part)}")
+            # contiguous: torch takes no array that is mirrored
+            setattr(self, name, np.ascontiguousarray(part, dtype=np.uint8 if name == "images" else np.float32))
+        self.guess = self.logits.argmax(1)
 
     def __getattr__(self, name):
-        if name in ("logits", "code", "reconstruction", "errors", "images"):
-            if name in self.parts:
-                return self.parts[name]
+        if name in PARTS:
             raise ValueError(f"output: expected one with {name}, got one with {', '.join(self.parts)}")
         raise AttributeError(f"an Output has no {name!r}")
+
+    @property
+    def parts(self):
+        """Dict name → array, of the parts that there are."""
+        return {name: part for name, part in vars(self).items() if name in PARTS}
 
     def __len__(self):
         return len(self.logits)
@@ -65,19 +82,14 @@ class Output:
         return Output(**{name: part[index] for name, part in self.parts.items()})
 
     @property
-    def guess(self):
-        """The class that the classifier names for each image, int64 [N]."""
-        return self.logits.argmax(1)
-
-    @property
     def pixels(self):
         """The images as float32 [N, 784] in [0, 1]."""
-        return self.images.reshape(len(self), -1) / np.float32(255)
+        return self.images.reshape(len(self.images), -1) / np.float32(255)
 
     @property
     def copies(self):
         """The reconstructions as float32 [N, 784]."""
-        return self.reconstruction.reshape(len(self), -1)
+        return self.reconstruction.reshape(len(self.reconstruction), -1)
 
 
 def infer(model: nn.Module, images: Images, batch_size: Count = 250) -> Output:
@@ -109,14 +121,12 @@ def _infer(model, images, batch_size):
     return parts
 
 
-def to_input(images: Images | torch.Tensor, device: str | torch.device = "cpu") -> torch.Tensor:
-    """uint8 [N, 28, 28] (array or tensor) → float [N, 1, 28, 28] in [0, 1], on the device."""
-    if not isinstance(images, torch.Tensor):
+def to_input(images: Images | UInt8[Tensor, "N 28 28"], device: str | torch.device = "cpu") -> Tensor:
+    """Images, as an array or a tensor → float [N, 1, 28, 28] in [0, 1], on the device."""
+    if isinstance(images, np.ndarray):
         # torch takes no array that is mirrored, and warns of one that is read-only
         images = torch.from_numpy(np.require(images, requirements="CW"))
-    elif images.dtype != torch.uint8 or images.ndim != 3 or images.shape[1:] != (28, 28) or not len(images):
-        raise ValueError(f"images: expected uint8 [N, 28, 28], got {checks.describe(images)}")
-    return images.to(as_device(device)).unsqueeze(1).float() / 255
+    return images.to(device).unsqueeze(1).float() / 255
 
 
 def as_device(name: str | torch.device) -> torch.device:

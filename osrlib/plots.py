@@ -7,25 +7,15 @@ from matplotlib.colors import LogNorm
 
 from osrlib import checks
 from osrlib.checks import Count, Finite, Labels, Numbers, PartShare, Positive, Seed, named, several
+from osrlib.data import WORLDS
 from osrlib.output import Output
 from osrlib.scores import binarised
 
-BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY, YELLOW, BLACK = (
-    "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#F0E442", "#222222",
-)  # fmt: skip
-COLOURS = {
-    "mnist": BLUE, "fashion": ORANGE, "cifar10": GREEN, "letters": VERMILION, "patches": PURPLE, "noise": SKY,
-    "mnist-noise": BLACK,
-}  # fmt: skip
-MARKERS = {
-    "mnist": "o",
-    "fashion": "s",
-    "cifar10": "^",
-    "letters": "D",
-    "patches": "v",
-    "noise": "P",
-    "mnist-noise": "X",
-}
+COLOURS = {name: world.colour for name, world in WORLDS.items()}
+MARKERS = {name: world.marker for name, world in WORLDS.items()}
+BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY, BLACK = (
+    COLOURS[name] for name in ("mnist", "fashion", "cifar10", "letters", "patches", "noise", "mnist-noise")
+)
 
 
 def style():
@@ -46,7 +36,7 @@ def gallery(
 ) -> plt.Axes:
     """Images in one picture, row by row, each with its title (a short string) above it."""
     titles = [] if titles is None else _titles(titles, len(images))
-    columns = min(columns, len(images))
+    columns = min(int(columns), len(images))  # numpy's short integers would overflow
     rows = -(-len(images) // columns)
     lines = max((title.count("\n") + 1 for title in titles), default=0)
     height, width = images.shape[1] + 2 + 8 * lines, images.shape[2] + 2

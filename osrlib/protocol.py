@@ -34,7 +34,7 @@ def _joined(seen):
 
 
 METHODS = SCORES | {"kNN and softmax": _joined, "the rule": _rule}
-"""Each makes a score from what it has :class:`osrlib.scores.Seen`: every score of the library, and two that join some."""
+"""Each makes a score from what it has :class:`osrlib.scores.Seen`: every one of the library, and two that join some."""
 
 _any = ("softmax", "max logit", "energy", "Mahalanobis", "ViM", "Gram deviation", "kNN")
 NETWORKS = {
@@ -47,7 +47,7 @@ it (``mtae-rule`` of the zoo), ``c2ae`` as chapter 3 does. All by the recipe ``s
 second stage has 6 epochs here and not the 15 of the zoo, to keep thirty trainings affordable."""
 
 
-Network = checks.name_of(lambda: NETWORKS)
+Network = checks.name_of(NETWORKS)
 
 
 def spec(network: Network, classes: whole_number(1, 10)) -> zoo.Spec:

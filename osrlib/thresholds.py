@@ -16,9 +16,13 @@ TailShare = checks.number("a number in (0, 0.5]", lambda value: 0 < value <= 0.5
 class Threshold:
     """What the thresholds of one line share. Each knows how to draw its own: ``line(scores)``."""
 
-    _value = None
     needs = 1
     """How many known images it takes to fit it."""
+
+    def __getattr__(self, name):
+        if name in ("value", "calibration", "match"):
+            raise ValueError(f"{self!r}: expected fit before, got none")
+        raise AttributeError(f"a {type(self).__name__} has no {name!r}")
 
     def fit(self, scores: Numbers["N"]):
         """Set the value from the scores of known images."""
@@ -27,15 +31,8 @@ class Threshold:
     def _set(self, value):
         if not np.isfinite(value):
             raise ValueError(f"scores: expected such as {self!r} can fit, got a line at {value}")
-        self._value = float(value)
+        self.value = float(value)
         return self
-
-    @property
-    def value(self):
-        """The line, in the unit of the score."""
-        if self._value is None:
-            raise ValueError(f"{self!r}: expected fit(scores) before, got none")
-        return self._value
 
     def reject(self, scores: Numbers["N"]):
         """True where the score is larger than the value: bool [N]."""
@@ -178,7 +175,6 @@ class Conformal(Threshold):
 
         A known image's p-value is at most alpha with probability at most alpha.
         """
-        _ = self.value  # fitted?
         n = len(self.calibration)
         return (n - np.searchsorted(self.calibration, scores, side="left") + 1) / (n + 1)
 

@@ -34,6 +34,11 @@ class Recipe:
     weight_decay: NotNegative = 0.0
     bfloat16: bool = False
 
+    def __post_init__(self):
+        for name, value in vars(self).items():
+            if isinstance(value, np.generic):  # torch's schedules take Python's own numbers alone
+                object.__setattr__(self, name, value.item())
+
 
 RECIPES = {
     "report": Recipe(epochs=20, batch_size=1024, lr=5e-4),
@@ -45,7 +50,7 @@ and 8. ``fast``: the same idea with larger steps, for training while the reader 
 loss on held-back digits."""
 
 
-RecipeName = name_of(lambda: RECIPES)
+RecipeName = name_of(RECIPES)
 
 
 class History(list):

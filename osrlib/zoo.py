@@ -81,7 +81,7 @@ MODELS = {
 the network under the recommended rule (chapter 8), which leaves 10,000 training images to calibrate on."""
 
 
-ModelName = checks.name_of(lambda: MODELS)
+ModelName = checks.name_of(MODELS)
 
 
 def build(name: ModelName, seed: Seed = 0) -> nn.Module:
@@ -123,6 +123,8 @@ def load(name: ModelName, device: str | torch.device = "cpu") -> nn.Module:
 
 def save(weights: named(nn.Module)):
     """Publish weights: a dict name → model. Writes the safetensors files and their lines in the manifest."""
+    if others := set(weights) - set(MODELS):
+        raise ValueError(f"weights: expected names from {', '.join(sorted(MODELS))}, got {', '.join(sorted(others))}")
     for name, model in weights.items():
         wanted = {key: value.shape for key, value in _fresh(name).state_dict().items()}
         if {key: value.shape for key, value in model.state_dict().items()} != wanted:

@@ -1,6 +1,6 @@
 /* The book's multi-task autoencoder, forward, in plain JavaScript: the published weights, layer by layer as in chapter 5.
  *
- * osr.decode unpacks what book/export.py wrote; osr.forward(weights, image) runs the network on one image.
+ * osr.decode unpacks what the build wrote; osr.forward(weights, image) runs the network on one image.
  * Maps are Float32Arrays in the order channel, row, column. Batch norm is gone: in use it only scales and shifts what a
  * convolution puts out, so the export multiplied it into the convolution's weights.
  */
@@ -8,56 +8,75 @@
 
 // names and shapes in the order of the export
 osr.LAYERS = [
-  ["conv1", [16, 1, 3, 3]], ["conv1.bias", [16]],
-  ["conv2", [32, 16, 3, 3]], ["conv2.bias", [32]],
-  ["code", [128, 1568]], ["code.bias", [128]],
-  ["head", [10, 128]], ["head.bias", [10]],
-  ["draw", [1568, 128]], ["draw.bias", [1568]],
-  ["draw1", [16, 32, 3, 3]], ["draw1.bias", [16]],
-  ["draw2", [1, 16, 3, 3]], ["draw2.bias", [1]],
+  ["conv1", [16, 1, 3, 3]],
+  ["conv1.bias", [16]],
+  ["conv2", [32, 16, 3, 3]],
+  ["conv2.bias", [32]],
+  ["code", [128, 1568]],
+  ["code.bias", [128]],
+  ["head", [10, 128]],
+  ["head.bias", [10]],
+  ["draw", [1568, 128]],
+  ["draw.bias", [1568]],
+  ["draw1", [16, 32, 3, 3]],
+  ["draw1.bias", [16]],
+  ["draw2", [1, 16, 3, 3]],
+  ["draw2.bias", [1]],
 ];
 
-/* Three bytes a weight, base64: a whole number, to be multiplied by its part's scale. */
-osr.decode = function ({ numbers, scales }) {
-  const bytes = osr.bytes(numbers), weights = {};
-  let start = 0;
-  osr.LAYERS.forEach(([name, shape], part) => {
-    const length = shape.reduce((product, side) => product * side, 1);
-    weights[name] = Float32Array.from({ length }, (_, i) => {
-      const at = 3 * (start + i);
-      return scales[part] * ((bytes[at] << 8 | bytes[at + 1] << 16 | bytes[at + 2] << 24) >> 8); // with its sign
-    });
-    start += length;
+/* Whole numbers of three bytes, least first, with their sign. */
+osr.wholeNumbers = (bytes) =>
+  Int32Array.from({ length: bytes.length / 3 }, (_, i) => {
+    const shifted = (bytes[3 * i] << 8) | (bytes[3 * i + 1] << 16) | (bytes[3 * i + 2] << 24);
+    return shifted >> 8; // up to the top and back: that brings the sign along
   });
-  if (3 * start !== bytes.length) throw new Error(`expected ${start} weights, got ${bytes.length / 3}`);
+
+/* The weights by the names of their layers: each a whole number times its layer's scale. */
+osr.decode = ({ numbers, scales }) => {
+  const whole = osr.wholeNumbers(osr.bytes(numbers));
+  const weights = {};
+  let start = 0;
+  osr.LAYERS.forEach(([name, shape], i) => {
+    const end = start + shape.reduce((product, side) => product * side);
+    weights[name] = Float32Array.from(whole.subarray(start, end), (number) => scales[i] * number);
+    start = end;
+  });
+  if (start !== whole.length) throw new Error(`expected ${start} weights, got ${whole.length}`);
   return weights;
 };
 
-/* 3×3, padding 1: [inputs, size, size] → [bias.length, size, size]. */
-osr.convolve = function (maps, size, kernel, bias) {
-  const area = size * size, inputs = maps.length / area, out = new Float32Array(bias.length * area);
+/* A convolution, 3×3, padding 1: [inputs, size, size] → [bias.length, size, size]. */
+osr.convolve = (maps, size, kernel, bias) => {
+  const area = size * size;
+  const inputs = maps.length / area;
+  const out = new Float32Array(bias.length * area);
   for (let o = 0; o < bias.length; o++) {
-    out.fill(bias[o], o * area, (o + 1) * area);
+    const to = out.subarray(o * area, (o + 1) * area).fill(bias[o]);
     for (let i = 0; i < inputs; i++) {
-      for (let dy = -1; dy <= 1; dy++) {
-        for (let dx = -1; dx <= 1; dx++) {
-          const weight = kernel[((o * inputs + i) * 3 + dy + 1) * 3 + dx + 1];
-          const left = Math.max(0, -dx), right = Math.min(size, size - dx);
-          for (let y = Math.max(0, -dy); y < Math.min(size, size - dy); y++) {
-            const to = o * area + y * size, from = i * area + (y + dy) * size + dx;
-            for (let x = left; x < right; x++) out[to + x] += weight * maps[from + x];
-          }
-        }
-      }
+      const from = maps.subarray(i * area, (i + 1) * area);
+      const filter = kernel.subarray(9 * (o * inputs + i));
+      for (let k = 0; k < 9; k++) osr.addShifted(to, from, size, filter[k], Math.floor(k / 3) - 1, (k % 3) - 1);
     }
   }
   return out;
 };
 
+/* Adds a map times a weight to another, each pixel from dy rows below and dx columns to the right; outside are zeros. */
+osr.addShifted = (to, from, size, weight, dy, dx) => {
+  const left = Math.max(0, -dx);
+  const right = Math.min(size, size - dx);
+  for (let y = Math.max(0, -dy); y < Math.min(size, size - dy); y++) {
+    const here = y * size;
+    const there = (y + dy) * size + dx;
+    for (let x = left; x < right; x++) to[here + x] += weight * from[there + x];
+  }
+};
+
 /* The largest of each 2×2 block. */
-osr.pool = function (maps, size) {
-  const half = size / 2, out = new Float32Array(maps.length / 4);
-  for (let i = 0, row = 0; row < maps.length / size; row += 2) {
+osr.pool = (maps, size) => {
+  const out = new Float32Array(maps.length / 4);
+  let i = 0;
+  for (let row = 0; row < maps.length / size; row += 2) {
     for (let x = 0; x < size; x += 2, i++) {
       const at = row * size + x;
       out[i] = Math.max(maps[at], maps[at + 1], maps[at + size], maps[at + size + 1]);
@@ -67,56 +86,62 @@ osr.pool = function (maps, size) {
 };
 
 /* Each pixel becomes a block of 2×2. */
-osr.enlarge = function (maps, size) {
-  const wide = 2 * size, out = new Float32Array(4 * maps.length);
-  for (let i = 0; i < out.length; i++) {
-    const row = Math.floor(i / wide), column = i % wide;
-    out[i] = maps[(row >> 1) * size + (column >> 1)];
-  }
-  return out;
+osr.enlarge = (maps, size) => {
+  const wide = 2 * size;
+  return Float32Array.from({ length: 4 * maps.length }, (_, i) => {
+    const row = Math.floor(i / wide);
+    const column = i % wide;
+    return maps[(row >> 1) * size + (column >> 1)];
+  });
 };
 
-osr.linear = function (x, matrix, bias) {
-  const out = Float32Array.from(bias);
-  for (let o = 0; o < out.length; o++) {
+/* matrix · x + bias. */
+osr.linear = (x, matrix, bias) =>
+  bias.map((start, o) => {
     let sum = 0;
     for (let i = 0; i < x.length; i++) sum += matrix[o * x.length + i] * x[i];
-    out[o] += sum;
-  }
-  return out;
-};
+    return start + sum;
+  });
 
 osr.relu = (x) => x.map((value) => Math.max(0, value));
 osr.sigmoid = (x) => x.map((value) => 1 / (1 + Math.exp(-value)));
 
-osr.softmax = function (logits) {
-  const largest = Math.max(...logits), powers = Array.from(logits, (logit) => Math.exp(logit - largest));
-  const sum = powers.reduce((total, power) => total + power, 0);
+osr.softmax = (logits) => {
+  const largest = Math.max(...logits);
+  const powers = Array.from(logits, (logit) => Math.exp(logit - largest));
+  const sum = osr.sum(powers);
   return powers.map((power) => power / sum);
 };
 
 /* image: 784 bytes, 0 black to 255 white. Returns logits [10], probabilities [10], code [128], copy [784] in [0, 1]. */
-osr.forward = function (weights, image) {
+osr.forward = (weights, image) => {
+  const convolve = (x, size, name) => osr.convolve(x, size, weights[name], weights[`${name}.bias`]);
+  const linear = (x, name) => osr.linear(x, weights[name], weights[`${name}.bias`]);
+
   let x = Float32Array.from(image, (pixel) => pixel / 255);
-  x = osr.relu(osr.pool(osr.convolve(x, 28, weights.conv1, weights["conv1.bias"]), 28));
-  x = osr.relu(osr.pool(osr.convolve(x, 14, weights.conv2, weights["conv2.bias"]), 14));
-  const code = osr.linear(x, weights.code, weights["code.bias"]);
-  const logits = osr.linear(code, weights.head, weights["head.bias"]);
-  x = osr.relu(osr.linear(code, weights.draw, weights["draw.bias"]));
-  x = osr.relu(osr.convolve(x, 7, weights.draw1, weights["draw1.bias"]));
-  x = osr.convolve(osr.enlarge(x, 7), 14, weights.draw2, weights["draw2.bias"]);
+  x = osr.relu(osr.pool(convolve(x, 28, "conv1"), 28));
+  x = osr.relu(osr.pool(convolve(x, 14, "conv2"), 14));
+  const code = linear(x, "code");
+  const logits = linear(code, "head");
+  x = osr.relu(linear(code, "draw"));
+  x = osr.relu(convolve(x, 7, "draw1"));
+  x = convolve(osr.enlarge(x, 7), 14, "draw2");
   const copy = osr.enlarge(osr.sigmoid(x), 14);
   return { logits, probabilities: osr.softmax(logits), code, copy };
 };
 
-/* The report's two distances between an image (bytes) and its copy: as osrlib.scores.norm and osrlib.scores.diff. */
-osr.norm = function (image, copy) {
+/* The report's first distance between an image (bytes) and its copy, as osrlib.scores.norm. */
+osr.norm = (image, copy) => {
   let sum = 0;
-  for (let i = 0; i < 784; i++) sum += (image[i] / 255 - copy[i]) ** 2;
+  for (let i = 0; i < copy.length; i++) sum += (image[i] / 255 - copy[i]) ** 2;
   return Math.sqrt(sum);
 };
+
+/* Image and copy in black (0) and white (1). */
 osr.binarised = (image, copy) => [Uint8Array.from(image, (p) => p > 127.5), Uint8Array.from(copy, (p) => p > 0.5)];
-osr.diff = function (image, copy) {
+
+/* The report's second distance, as osrlib.scores.diff: how many pixels differ in black and white. */
+osr.diff = (image, copy) => {
   const [ink, copyInk] = osr.binarised(image, copy);
-  return ink.reduce((count, on, i) => count + (on !== copyInk[i]), 0);
+  return ink.filter((on, i) => on !== copyInk[i]).length;
 };

@@ -1,31 +1,76 @@
-/* What the playground and the threshold explorer share: elements, little pictures, packed numbers. */
+/* What the playground and the threshold explorer share: elements, little pictures, packed numbers, pointers.
+ *
+ * The scripts are plain ones, not modules, so that a page works when it is opened by double-click. All that they define
+ * lies in one object, osr. Numbers, images and colours are in weights.js and distances.js, which the build writes.
+ */
 "use strict";
 
 const osr = {};
 
+/* Width and height of the images that the network reads, in pixels. */
+osr.SIDE = 28;
+
 /* An element with attributes, event handlers (on…) and children. */
-osr.el = function (name, attributes = {}, ...children) {
+osr.el = (name, attributes = {}, ...children) => {
   const element = document.createElement(name);
   for (const [key, value] of Object.entries(attributes)) {
     if (key.startsWith("on")) element.addEventListener(key.slice(2), value);
-    else if (value !== false) element.setAttribute(key, value === true ? "" : value);
+    else element.setAttribute(key, value);
   }
   element.append(...children);
   return element;
 };
 
+/* Puts a living part where the page has a place for it. */
+osr.begin = (id, Part) => {
+  const root = document.getElementById(id);
+  return root && new Part(root);
+};
+
 /* 784 numbers from 0 to 255 as a picture of 28×28, enlarged by CSS; shade turns each into red, green and blue. */
-osr.paint = function (canvas, values, shade = (value) => [value, value, value]) {
-  const context = canvas.getContext("2d"), image = context.createImageData(28, 28);
-  for (let i = 0; i < 784; i++) image.data.set([...shade(values[i]), 255], 4 * i);
+osr.paint = (canvas, values, shade = (value) => [value, value, value]) => {
+  const context = canvas.getContext("2d");
+  const image = context.createImageData(osr.SIDE, osr.SIDE);
+  values.forEach((value, i) => {
+    image.data.set([...shade(value), 255], 4 * i);
+  });
   context.putImageData(image, 0, 0);
 };
+
+/* "#e69f00" → [230, 159, 0]. */
+osr.rgb = (colour) => [1, 3, 5].map((at) => Number.parseInt(colour.slice(at, at + 2), 16));
 
 /* base64 → bytes. */
 osr.bytes = (text) => Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
 
+osr.sum = (values) => values.reduce((total, value) => total + value, 0);
+
+/* 0.975 → "97.5 %", with a space that does not break. */
+osr.percent = (share, decimals) => `${(100 * share).toFixed(decimals)}\u00a0%`;
+
 /* Where an event hit a canvas, in the canvas's own pixels. */
-osr.where = function (canvas, event) {
+osr.where = (canvas, event) => {
   const box = canvas.getBoundingClientRect();
-  return [((event.clientX - box.left) * canvas.width) / box.width, ((event.clientY - box.top) * canvas.height) / box.height];
+  const x = ((event.clientX - box.left) * canvas.width) / box.width;
+  const y = ((event.clientY - box.top) * canvas.height) / box.height;
+  return [x, y];
+};
+
+/* Tells where mouse, finger or pen goes while it is held down: first take, then move. Not where take returns false. */
+osr.follow = (canvas, take, move) => {
+  let held = false;
+  canvas.addEventListener("pointerdown", (event) => {
+    held = take(osr.where(canvas, event));
+    if (!held) return;
+    event.preventDefault();
+    canvas.setPointerCapture(event.pointerId);
+  });
+  canvas.addEventListener("pointermove", (event) => {
+    if (held) move(osr.where(canvas, event));
+  });
+  for (const end of ["pointerup", "pointercancel"]) {
+    canvas.addEventListener(end, () => {
+      held = false;
+    });
+  }
 };

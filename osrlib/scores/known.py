@@ -90,13 +90,19 @@ class KNNSum:
     ):
         some = known[np.random.default_rng(seed).permutation(len(known))[:sample]]
         # among the known images, the nearest neighbour of each is itself: ask for the second
-        self.spreads = [KNN(known, 2, power, labels)(some).std() for power in powers]
+        distances = [KNN(known, 2, power, labels)(some) for power in powers]
+        # what is taken for a class without known images has no neighbour at all
+        self.spreads = [one[one < FURTHEST].std() if one.min() < FURTHEST else 0 for one in distances]
         if min(self.spreads) == 0:
             raise ValueError("known: expected codes at different distances from each other, got the same for all")
         self.distances = [KNN(known, 1, power, labels) for power in powers]
 
     def __call__(self, output: Output) -> Float[np.ndarray, "N"]:
-        return sum(distance(output) / spread for distance, spread in zip(self.distances, self.spreads, strict=True))
+        with np.errstate(over="ignore"):  # an image of a class without known images is infinitely far
+            total = sum(
+                distance(output) / spread for distance, spread in zip(self.distances, self.spreads, strict=True)
+            )
+        return np.minimum(total, FURTHEST)
 
 
 class PCAResidual:

@@ -3,7 +3,7 @@
 A convolution of this network takes less time than the batch norm, the pooling and the doubling around it: those walk
 over its largest maps and do next to nothing with each number. Here they are worked out beforehand, from the images or
 on the filters, where there is little to walk over. Both functions equal the layers that they stand for, up to
-rounding, in value and in gradient (``tests/unit/test_fused.py``). :func:`fused_layers` puts them into a network for
+rounding, in value and in gradient (``tests/unit/test_speed.py``). :func:`fused_layers` puts them into a network for
 the time of its training.
 """
 
@@ -31,7 +31,8 @@ def fused_layers(model):
 
 def encode(encoder, x):
     """As ``Encoder.forward`` does in training."""
-    if not encoder.training or x.requires_grad:  # a frozen encoder has no batch statistics
+    # a frozen encoder has no batch statistics; what has another shape is refused there
+    if not encoder.training or x.requires_grad or x.shape[1:] != (1, 28, 28):
         return Encoder.forward(encoder, x)
     first = encoder.relu(convolve_normalise_pool(x, encoder.conv1, encoder.norm1))
     second = encoder.relu(encoder.pool(encoder.norm2(encoder.conv2(first))))

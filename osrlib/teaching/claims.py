@@ -77,7 +77,7 @@ def check(
         raise ClaimFailed(f"{verdict}; measured {number:{fmt}}")
 
 
-Result = checks.name_of(lambda: ("report_rule", "rule", "nst", "mtae"))
+Result = checks.name_of(("report_rule", "rule", "nst", "mtae"))
 
 
 def agree(result: Result, **measured: Finite) -> dict:

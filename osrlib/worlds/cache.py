@@ -39,7 +39,8 @@ def read(path, name, world, split):
     try:
         with np.load(io.BytesIO(content), allow_pickle=False) as archive:
             kept = ImageSet(archive["images"], archive["labels"], name, world.classes)
-        _expect_digest(kept, world, split)
+        if (found := digest(kept)) != world.sha256.get(split, found):
+            raise ValueError(f"SHA-256 expected {world.sha256[split][:12]}…, got {found[:12]}…")
     except MemoryError as error:  # not damage either
         raise Unavailable(f"{path} needs more memory than there is") from error
     except Exception as error:  # zip, zlib and numpy each have their own errors for damaged bytes
@@ -58,12 +59,6 @@ def read(path, name, world, split):
     return kept
 
 
-def _expect_digest(images, world, split):
-    wanted = world.sha256.get(split)
-    if wanted and (found := digest(images)) != wanted:
-        raise ValueError(f"SHA-256 expected {wanted[:12]}…, got {found[:12]}…")
-
-
 def obtain(name, world, sources):
     """Every split of a world, dict split → :class:`ImageSet`, now in the cache too.
 
@@ -77,7 +72,8 @@ def obtain(name, world, sources):
                 arrays = get(Path(folder))
             splits = {split: ImageSet(*pair, name, world.classes) for split, pair in arrays.items()}
             for split, one in splits.items():
-                _expect_digest(one, world, split)
+                if (found := digest(one)) != world.sha256.get(split, found):
+                    raise ValueError(f"SHA-256 expected {world.sha256[split][:12]}…, got {found[:12]}…")
         except Unavailable:  # of the world that this one is made from
             raise
         except Exception as error:  # a mirror can fail in any way; the next one is asked, and each reason is kept

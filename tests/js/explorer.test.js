@@ -1,0 +1,69 @@
+"use strict";
+
+const assert = require("node:assert/strict");
+const { test } = require("node:test");
+const load = require("./load.js");
+
+const osr = load("page.js", "explorer.js");
+
+const digits = {
+  name: "mnist",
+  known: true,
+  scored: true,
+  norm: [1, 2, 3, 4],
+  diff: [10, 40, 10, 10],
+  right: [1, 1, 0, 1],
+};
+const clothes = { name: "fashion", known: false, scored: true, norm: [3, 5, 6], diff: [20, 5, 99], right: null };
+const letters = { name: "letters", known: false, scored: false, norm: [1, 9], diff: [1, 1], right: null };
+
+test("an image is refused above one line or the other; on a line it is not", () => {
+  const refused = (norm, diff) => osr.countWorld(digits, { norm, diff }).refused;
+  assert.equal(refused(4, 40), 0);
+  assert.equal(refused(3, 40), 1);
+  assert.equal(refused(4, 39), 1);
+  assert.equal(refused(3, 39), 2);
+  assert.equal(refused(1.5, 39), 3); // the second lies above both
+  assert.equal(refused(0, 0), 4);
+});
+
+test("a digit is correct if accepted and named rightly, a stranger if refused", () => {
+  const lines = { norm: 3, diff: 50 };
+  const told = { images: 4, refused: 1, correct: 2, name: "mnist", known: true, scored: true };
+  assert.deepEqual({ ...osr.countWorld(digits, lines) }, told);
+  assert.equal(osr.countWorld(clothes, lines).correct, 2);
+  assert.equal(osr.countWorld(letters, lines).correct, 1);
+});
+
+test("the three accuracies are of the report's worlds, each image counted once", () => {
+  const counted = osr.count([digits, clothes, letters], { norm: 3, diff: 50 });
+  assert.deepEqual([counted.mnist, counted.ood, counted.total], [2 / 4, 2 / 3, 4 / 7]);
+  assert.deepEqual(
+    Array.from(counted.rows, ({ name }) => name),
+    ["mnist", "fashion", "letters"],
+  );
+});
+
+test("worlds of different size are not averaged, but their images", () => {
+  const photographs = { ...clothes, name: "cifar10", norm: [9], diff: [0] };
+  assert.equal(osr.count([digits, clothes, photographs], { norm: 3, diff: 50 }).ood, 3 / 4);
+});
+
+test("worlds are unpacked as the build packs them", () => {
+  const base64 = (array) => Buffer.from(array.buffer).toString("base64");
+  osr.DISTANCES = { scored: ["mnist"] };
+  const norm = base64(Float32Array.of(4.5, 1e-3));
+  const diff = base64(Uint16Array.of(3, 700));
+  const known = osr.unpackWorld({ name: "mnist", known: true, norm, diff, right: base64(Uint8Array.of(1, 0)) });
+  assert.deepEqual([known.name, known.known, known.scored], ["mnist", true, true]);
+  assert.deepEqual(Array.from(known.norm), [4.5, Math.fround(1e-3)]);
+  assert.deepEqual(
+    [Array.from(known.diff), Array.from(known.right)],
+    [
+      [3, 700],
+      [1, 0],
+    ],
+  );
+  const unknown = osr.unpackWorld({ name: "letters", known: false, norm, diff });
+  assert.deepEqual([unknown.known, unknown.scored, unknown.right], [false, false, null]);
+});

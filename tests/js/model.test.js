@@ -1,0 +1,119 @@
+"use strict";
+
+const assert = require("node:assert/strict");
+const { test } = require("node:test");
+const load = require("./load.js");
+
+const osr = load("page.js", "model.js");
+const floats = (...values) => Float32Array.from(values);
+const base64 = (bytes) => Buffer.from(bytes).toString("base64");
+
+const near = (got, wanted) => {
+  assert.equal(got.length, wanted.length);
+  wanted.forEach((value, i) => {
+    assert.ok(Math.abs(got[i] - value) < 1e-6, `at ${i}: expected ${value}, got ${got[i]}`);
+  });
+};
+
+test("three bytes are a whole number with its sign, least first", () => {
+  const bytes = Uint8Array.of(1, 0, 0, 0, 1, 0, 0, 0, 1, 255, 255, 255, 0, 0, 128, 255, 255, 127);
+  assert.deepEqual([...osr.wholeNumbers(bytes)], [1, 256, 65536, -1, -(2 ** 23), 2 ** 23 - 1]);
+});
+
+const sizes = osr.LAYERS.map(([, shape]) => shape.reduce((product, side) => product * side));
+const count = osr.sum(sizes);
+
+test("weights are unpacked part by part, each with its scale", () => {
+  const bytes = new Uint8Array(3 * count);
+  bytes[0] = 3; // the first weight of conv1
+  bytes[3 * sizes[0]] = 5; // the first of its biases
+  bytes.fill(255, 3 * (count - 1)); // the last of all: -1
+  const scales = osr.LAYERS.map((_, i) => 0.5 + i);
+  const weights = osr.decode({ numbers: base64(bytes), scales });
+  assert.deepEqual(Object.keys(weights).slice(0, 3), ["conv1", "conv1.bias", "conv2"]);
+  assert.deepEqual([weights.conv1.length, weights.conv1[0], weights.conv1[1]], [144, 1.5, 0]);
+  assert.deepEqual([weights["conv1.bias"].length, weights["conv1.bias"][0]], [16, 7.5]);
+  assert.deepEqual([...weights["draw2.bias"]], [-13.5]);
+});
+
+test("too few weights are refused, and too many", () => {
+  const scales = osr.LAYERS.map(() => 1);
+  for (const wrong of [count - 1, count + 1]) {
+    const numbers = base64(new Uint8Array(3 * wrong));
+    assert.throws(() => osr.decode({ numbers, scales }), { message: `expected ${count} weights, got ${wrong}` });
+  }
+});
+
+test("a convolution: each pixel from its neighbours, zeros outside", () => {
+  const map = floats(1, 2, 3, 4); // 2×2
+  const kernel = floats(1, 2, 3, 4, 5, 6, 7, 8, 9);
+  // by hand: top left is 1·5 + 2·6 + 3·8 + 4·9, and so on
+  near(osr.convolve(map, 2, kernel, floats(0)), [77, 67, 47, 37]);
+});
+
+test("a convolution sums over its inputs, adds its bias and has a filter for each pair of maps", () => {
+  const maps = floats(1, 2, 3, 4, 10, 20, 30, 40); // two maps of 2×2
+  const centre = (weight) => [0, 0, 0, 0, weight, 0, 0, 0, 0];
+  const kernel = floats(...centre(1), ...centre(2), ...centre(3), ...centre(0));
+  near(osr.convolve(maps, 2, kernel, floats(0.5, -1)), [21.5, 42.5, 63.5, 84.5, 2, 5, 8, 11]);
+});
+
+test("pooling keeps the largest of each block, map by map", () => {
+  const first = [1, 2, 5, 0, 3, 4, 0, 6, 0, 0, 9, 8, 7, 0, 8, 8];
+  const second = first.map((value) => -value);
+  near(osr.pool(floats(...first, ...second), 4), [4, 6, 7, 9, -1, 0, 0, -8]);
+});
+
+test("enlarging makes a block of each pixel, map by map", () => {
+  const blocks = [1, 1, 2, 2, 1, 1, 2, 2, 3, 3, 4, 4, 3, 3, 4, 4];
+  near(osr.enlarge(floats(1, 2, 3, 4, 5, 6, 7, 8), 2), [...blocks, ...blocks.map((value) => value + 4)]);
+});
+
+test("a linear layer is matrix times vector plus bias", () => {
+  near(osr.linear(floats(1, 2), floats(1, 2, 3, 4, 5, 6), floats(10, 20, 30)), [15, 31, 47]);
+});
+
+test("ReLU, sigmoid and softmax", () => {
+  near(osr.relu(floats(-1, 0, 2)), [0, 0, 2]);
+  near(osr.sigmoid(floats(0, Math.log(3))), [0.5, 0.75]);
+  near(osr.softmax(floats(0, Math.log(2), Math.log(5))), [1 / 8, 2 / 8, 5 / 8]);
+  near(osr.softmax(floats(1000, 1000)), [0.5, 0.5]); // without an overflow
+});
+
+/* Weights that lead one bright pixel through every layer, all others zero. */
+const onePath = () => {
+  const weights = Object.fromEntries(osr.LAYERS.map(([name], i) => [name, new Float32Array(sizes[i])]));
+  const middle = 4; // of a filter
+  const pixel = 3 * 7 + 3; // of the first map of 7×7
+  weights.conv1[middle] = 1;
+  weights.conv2[middle] = 3;
+  weights.code[pixel] = 0.5;
+  weights["code.bias"][0] = 1;
+  weights.head[128 * 3] = 2; // digit 3
+  weights["head.bias"][5] = -1;
+  weights.draw[128 * pixel] = 1;
+  weights.draw1[middle] = 2;
+  weights.draw2[middle] = 1;
+  weights["draw2.bias"][0] = -3;
+  return weights;
+};
+
+test("the forward pass, by hand", () => {
+  const image = new Uint8Array(784);
+  image[13 * 28 + 12] = 255; // pooled twice, it lies in row 3, column 3
+  const { code, logits, probabilities, copy } = osr.forward(onePath(), image);
+  near(code.slice(0, 2), [2.5, 0]); // 0.5 · 3 + 1
+  near(logits, [0, 0, 0, 5, 0, -1, 0, 0, 0, 0]);
+  const sum = Math.exp(5) + Math.exp(-1) + 8;
+  near([probabilities[3], probabilities[5]], [Math.exp(5) / sum, Math.exp(-1) / sum]);
+  const isDrawn = (i) => [12, 13, 14, 15].includes(i % 28) && [12, 13, 14, 15].includes(Math.floor(i / 28));
+  const wanted = Array.from({ length: 784 }, (_, i) => 1 / (1 + Math.exp(isDrawn(i) ? -2 : 3))); // 2 · 2.5 - 3
+  near(copy, wanted);
+});
+
+test("the two distances: how far the pixels are, and how many change between black and white", () => {
+  const image = Uint8Array.of(0, 255, 127, 128);
+  near([osr.norm(image, floats(0.5, 0.5, 127 / 255, 128 / 255))], [Math.sqrt(0.5)]);
+  assert.equal(osr.diff(image, floats(0.2, 0.9, 0.4, 0.6)), 0);
+  assert.equal(osr.diff(image, floats(0.6, 0.4, 0.6, 0.5)), 4); // 0.5 is black still
+});

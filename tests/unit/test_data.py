@@ -1,0 +1,219 @@
+"""Worlds: the right bytes, a cache that cannot lie, and one clear word where a world cannot be had."""
+
+import dataclasses
+import io
+import os
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from torch.utils.data import DataLoader
+
+from osrlib import data, files
+from osrlib.worlds import download
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch):
+    """An empty cache, with nothing else to ask."""
+    monkeypatch.setenv("OSRLIB_DATA", str(tmp_path))
+    monkeypatch.setenv("OSRLIB_OFFLINE", "1")
+    return tmp_path
+
+
+@pytest.fixture
+def interruptible():
+    """Ctrl-C raises KeyboardInterrupt, also where a shell has started the tests in its background."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# The worlds
+
+
+@pytest.mark.parametrize("name", ["letters", "patches", "noise"])
+def test_made_worlds_have_the_same_bytes_everywhere(cache, name):
+    world = data.load(name)  # which raises where a machine makes other bytes
+    assert data.digest(name) == data.WORLDS[name].sha256["test"]
+    assert set(world.labels) == set(range(len(world.classes)))
+
+
+def test_mnist_is_the_original():
+    assert list(data.load("mnist").labels[:10]) == [7, 2, 1, 0, 4, 1, 4, 9, 5, 9] and len(data.load("mnist")) == 10_000
+    assert data.digest("mnist", "train") == data.WORLDS["mnist"].sha256["train"]
+    for name, split in (("mnist", "validation"), ("noise", "train")):
+        with pytest.raises(ValueError, match="split: expected one of"):
+            data.load(name, split)
+
+
+def test_letters_are_framed_like_digits():
+    letters = data.load("letters").images
+    for axis in (1, 2):
+        used = letters.any(axis)
+        assert (28 - used.argmax(1) - used[:, ::-1].argmax(1)).max() <= 20
+        off = np.abs((letters.sum(axis) @ np.arange(28)) / letters.sum((1, 2)) - 14)
+        assert np.median(off) < 0.5 and off.max() < 4
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# The cache
+
+
+def packed(save, *arrays, **named):
+    save(buffer := io.BytesIO(), *arrays, **named)
+    return buffer.getvalue()
+
+
+def test_a_damaged_cache_is_not_believed(cache):
+    good = data.load("noise")
+    whole = packed(np.savez_compressed, images=good.images, labels=good.labels)
+    flipped = bytearray(whole)
+    flipped[len(whole) // 2] ^= 1
+    for content in (
+        b"", b"<html>404</html>", whole[:100_000], bytes(flipped), packed(np.save, good.images),
+        packed(np.savez, images=255 - good.images, labels=good.labels),
+        packed(np.savez, images=good.images[:, :20], labels=good.labels),
+    ):  # fmt: skip
+        (cache / "noise-test.npz").write_bytes(content)
+        with pytest.warns(UserWarning, match="damaged"):
+            assert data.load("noise") == good
+        assert (cache / "noise-test.npz.damaged").read_bytes() == content
+
+
+def test_ctrl_c_leaves_what_was_there(cache, monkeypatch, interruptible):
+    file = cache / "kept"
+    files.write(file, "as it was")
+    with pytest.raises(KeyboardInterrupt), files.whole(file) as half:
+        half.write(b"half")
+        half.flush()
+        assert len(list(cache.iterdir())) == 2
+        signal.raise_signal(signal.SIGINT)
+    monkeypatch.setattr(files.os, "replace", lambda *_: signal.raise_signal(signal.SIGINT))
+    with pytest.raises(KeyboardInterrupt):
+        data.load("noise")  # before its last step
+    assert list(cache.iterdir()) == [file] and file.read_text() == "as it was"
+
+
+def test_a_cache_that_cannot_be_used_is_said(cache, tmp_path, monkeypatch):
+    (cache / "cifar10-test.npz").mkdir()
+    with pytest.raises(data.Unavailable, match="cannot be read"):
+        data.load("cifar10")
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("OSRLIB_DATA", str(tmp_path / "file" / "cache"))
+    with pytest.raises(data.Unavailable, match="noise"):
+        data.load("noise")
+    monkeypatch.setenv("OSRLIB_DATA", "~nobody-by-this-name/worlds")
+    for call in (data.cache_dir, data.available, lambda: data.load("noise")):
+        with pytest.raises(ValueError, match="OSRLIB_DATA: expected a folder"):
+            call()
+
+
+def test_a_file_put_there_by_hand_is_used(cache):
+    np.savez(cache / "cifar10-test.npz", images=np.zeros((5, 28, 28), np.uint8), labels=np.arange(5))
+    assert len(data.load("cifar10")) == 5
+    np.savez(cache / "cifar10-test.npz", images=np.zeros((5, 28, 28), np.uint8), labels=np.arange(5) / 2)
+    with pytest.warns(UserWarning, match="labels: expected"), pytest.raises(data.Unavailable):
+        data.load("cifar10")
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Sources
+
+
+def test_the_next_source_is_asked_and_wrong_bytes_are_refused(cache, monkeypatch):
+    monkeypatch.delenv("OSRLIB_OFFLINE")
+    some = {split: (np.zeros((20, 28, 28), np.uint8), np.zeros(20, np.int64)) for split in ("train", "test")}
+
+    def silent(folder):
+        raise ConnectionRefusedError("no answer")
+
+    monkeypatch.setitem(download.SOURCES, "kmnist", [("first", silent), ("second", lambda _: some)])
+    monkeypatch.setitem(download.SOURCES, "mnist", [("first", silent), ("second", lambda _: some)])
+    assert len(data.load("kmnist")) == len(data.load("kmnist", "train")) == 20
+    with pytest.raises(data.Unavailable, match=r"first: no answer; second: SHA-256"):
+        data.load("mnist")
+    assert not list(cache.glob("mnist*"))
+
+
+def test_without_a_source_the_word_says_how_to_supply_it(cache, capsys):
+    with pytest.raises(data.Unavailable, match=r"(?s)cifar10.*OSRLIB_OFFLINE.*cifar10-test\.npz"):
+        data.load("cifar10")
+    with pytest.raises(data.Unavailable, match=r"^mnist is not in"):  # the one that it is made from
+        data.load("mnist-noise")
+    worlds, missing = data.load_all(["cifar10", "noise"])
+    assert list(worlds) == ["noise"] and list(missing) == ["cifar10"]
+    assert "Going on without cifar10" in capsys.readouterr().err
+    ready = data.available()
+    assert list(ready) == list(data.WORLDS) and ready["letters"][0] and ready["noise"][0]
+    assert not ready["cifar10"][0] and "fetch cifar10" in ready["cifar10"][1] and not ready["mnist-noise"][0]
+
+
+def command(*arguments, **environment):
+    return subprocess.run(
+        [sys.executable, "-m", "osrlib.data", *arguments], capture_output=True, env=os.environ | environment
+    )
+
+
+@pytest.mark.parametrize("encoding", ["cp1252", "cp1251", "ascii"])
+def test_the_command_line_on_any_console(cache, encoding):
+    ran = command(PYTHONIOENCODING=encoding, PYTHONUTF8="0")
+    shown = ran.stdout.decode(encoding)
+    assert ran.returncode == 0 and ran.stderr == b""
+    for name, world in data.WORLDS.items():
+        assert name in shown and world.licence in shown
+    assert ("28×28" in shown) == (encoding == "cp1252")
+
+
+def test_the_command_line_fails_where_a_world_is_missing(cache):
+    failed = command("fetch", "cifar10", PYTHONIOENCODING="ascii")
+    assert failed.returncode == 1 and b"put cifar10-test.npz there" in failed.stdout
+    assert command("fetch", "nonsense").returncode == 2
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Image sets
+
+
+def test_an_image_set_is_a_sequence_of_pairs(digits):
+    some = digits[:5]
+    image, label = some[-1]
+    assert (image == some.images[4]).all() and label == some.labels[4] and image.shape == (28, 28)
+    assert [int(label) for _, label in some] == some.labels.tolist() == [int(some[np.int64(i)][1]) for i in range(5)]
+    with pytest.raises(IndexError):
+        some[5]
+    batches = list(DataLoader(some, batch_size=2))
+    assert [len(images) for images, _ in batches] == [2, 2, 1] and batches[0][0].shape == (2, 28, 28)
+
+
+def test_image_sets_are_equal_by_what_they_hold(digits):
+    some, labels, image = digits[:5], digits.labels[:5].copy(), digits.images[:5].copy()
+    same = data.ImageSet(image.copy(), labels.astype(np.int16), some.name, list(some.classes))
+    assert some == same and hash(some) == hash(same) and len({some, same, digits}) == 2
+    labels[-1] = (labels[-1] + 1) % 10
+    image[-1, 0, 0] ^= 1
+    for change in ({"images": image}, {"labels": labels}, {"name": "others"}, {"classes": tuple("ABCDEFGHIJ")}):
+        assert dataclasses.replace(some, **change) != some
+    assert some != digits[:4] and some != some.images.tolist()
+
+
+def test_labels_have_classes(digits):
+    with pytest.raises(ValueError, match=r"labels: expected 0\.\.4"):
+        data.ImageSet(digits.images[:3], np.array([0, 4, 5]), "x", data.DIGITS[:5])
+    with pytest.raises(ValueError, match="size: expected at most 500"):
+        digits.sample(501)
+    with pytest.raises(ValueError, match="labels: expected each once"):
+        digits.only((5, 5, 0), renumber=True)
+    known = digits.only((5, 0, 9), renumber=True)
+    assert known.classes == ("5", "0", "9") and set(known.labels) == {0, 1, 2}
+
+
+def test_the_protocols_splits():
+    every = [split for splits in data.SPLITS.values() for split in splits]
+    assert len(every) == 10 and all(len(set(split)) == 6 and list(split) == sorted(split) for split in every)
+    # what tells the two lists apart at a glance
+    assert all(1 not in split and {3, 4} <= set(split) for split in data.SPLITS["vaze"])
+    assert any(1 in split for split in data.SPLITS["neal"])

@@ -1,0 +1,178 @@
+"""The library against independent implementations; where the two differ, the test says by what and why."""
+
+import numpy as np
+import osr_metrics
+import pytest
+import torch
+from crepes.base import ConformalClassifier
+from pytorch_ood.detector import KNN, EnergyBased, Gram, Mahalanobis, MaxLogit, MaxSoftmax, ViM
+from scipy.stats import genpareto
+from sklearn.decomposition import PCA
+from torch import nn
+
+from osrlib import data, metrics, scores, thresholds, zoo
+from osrlib.gram import GramDeviation, GramFeatures, gram_rows
+from osrlib.output import infer, to_input
+
+
+def fitted(detector, known, labels):
+    """One of pytorch-ood's detectors, on our codes; and what it says of an output, as an array."""
+    detector.fit_features(torch.from_numpy(known.code), torch.from_numpy(labels))
+    return lambda output: detector.predict_features(torch.from_numpy(output.code)).numpy()
+
+
+@pytest.mark.parametrize(
+    "ours, theirs",
+    [(scores.max_logit, MaxLogit.score), (scores.energy, EnergyBased.score), (scores.msp, MaxSoftmax.score)],
+)
+def test_scores_of_the_logits(output, ours, theirs):
+    expected = theirs(torch.from_numpy(output.logits)).numpy()
+    if ours is scores.msp:
+        expected = expected + 1  # theirs is minus the largest probability, ours one minus it
+    np.testing.assert_allclose(ours(output), expected, atol=1e-5)
+
+
+def test_mahalanobis(known, training_digits, output):
+    theirs = fitted(Mahalanobis(None), known, training_digits.labels)(output)
+    # theirs is half the distance, its "covariance" is a sum over the images and not a mean, and it inverts in float32
+    ours = scores.Mahalanobis(known, training_digits.labels)(output)
+    np.testing.assert_allclose(ours, 2 * len(training_digits) * theirs, rtol=0.01)
+
+
+def test_knn(known, training_digits, output):
+    for k, power in ((1, 1), (1, 0), (50, 1)):
+        expected = fitted(KNN(None, k=k, normalize=bool(power)), known, training_digits.labels)(output)
+        np.testing.assert_allclose(scores.KNN(known, k, power)(output), expected, rtol=1e-3, atol=1e-3)
+
+
+def test_vim(mtae, known, training_digits, output):
+    weight, bias = mtae.classifier.weight.detach(), mtae.classifier.bias.detach()
+    expected = fitted(ViM(None, d=64, w=weight, b=bias), known, training_digits.labels)(output)
+    ours = scores.ViM(known, weight.numpy(), bias.numpy(), 64)(output)
+    np.testing.assert_allclose(ours, expected, rtol=1e-3, atol=1e-2)
+
+
+def test_pca_residual(known, output):
+    pca = PCA(40, svd_solver="full").fit(known.pixels)
+    expected = np.linalg.norm(output.pixels - pca.inverse_transform(pca.transform(output.pixels)), axis=1)
+    np.testing.assert_allclose(scores.PCAResidual(known, 40)(output), expected, rtol=1e-3, atol=1e-4)
+
+
+def test_p_values(output):
+    values = scores.norm(output).astype(float)
+    calibration, new = values[:300], values[300:]
+    theirs = ConformalClassifier().fit(calibration).predict_p(new[:, None], smoothing=False)
+    np.testing.assert_allclose(thresholds.Conformal(0.05).fit(calibration).p_values(new), theirs[:, 0])
+
+
+def test_p_values_by_class(output):
+    values, guess = scores.norm(output).astype(float), output.guess
+    theirs = ConformalClassifier().fit(values[:300], bins=guess[:300])
+    expected = theirs.predict_p(values[300:, None], bins=guess[300:], smoothing=False)[:, 0]
+    line = thresholds.ClassConformal(0.1).fit(values[:300], guess[:300])
+    np.testing.assert_allclose(line.p_values(values[300:], guess[300:]), expected)
+    # refused is what has a p-value of at most alpha
+    np.testing.assert_array_equal(line.reject(values[300:], guess[300:]), expected <= 0.1)
+
+
+def test_metrics(mtae, digits, output):
+    letters = infer(mtae, data.load("letters").sample(400).images)
+    known, unknown, right = scores.msp(output), scores.msp(letters), output.guess == digits.labels
+    together, outside = np.r_[known, unknown], np.r_[np.zeros(500, int), np.ones(400, int)]
+    assert metrics.auroc(known, unknown) == pytest.approx(osr_metrics.auroc(together, outside))
+    assert metrics.aupr(known, unknown) == pytest.approx(osr_metrics.aupr_out(together, outside), abs=1e-3)
+    _, _, area = osr_metrics.oscr_curve(together, outside, np.r_[right, np.zeros(400, bool)].astype(int))
+    assert metrics.oscr(known, right, unknown).area == pytest.approx(area, abs=2e-3)
+    wrong = np.r_[~right, np.ones(400, bool)]
+    curve = metrics.risk_coverage(together, wrong)
+    coverage, risk, _ = osr_metrics.rc_curve(together, wrong.astype(float))
+    np.testing.assert_allclose(curve.coverage, coverage)
+    np.testing.assert_allclose(curve.risk, risk)
+    assert curve.area == pytest.approx(osr_metrics.aurc(together, wrong.astype(float)), abs=1e-3)
+
+
+@pytest.fixture(scope="module")
+def gram():
+    return GramFeatures(zoo.load("cnn"))
+
+
+@pytest.fixture(scope="module")
+def known_gram(gram, training_digits):
+    return infer(gram, training_digits.images)
+
+
+def their_gram(model, orders):
+    """pytorch-ood's detector on the same three layers of a CNN."""
+    blocks = [
+        nn.Sequential(model.conv1, model.relu, model.halve),
+        nn.Sequential(model.conv2, model.relu),
+        nn.Sequential(model.squeeze, model.flatten, model.linear, model.relu),
+    ]
+    return Gram(model.classifier, blocks, 10, list(orders)).to("cpu")
+
+
+def test_gram_features(gram, digits):
+    said, start, x = infer(gram, digits.images[:20]), 0, to_input(digits.images[:20])
+    for block in their_gram(gram.model, gram.orders).feature_layers:
+        x = block(x)
+        for order in gram.orders:
+            theirs = Gram._gram_vector(x, order).numpy()
+            np.testing.assert_allclose(said.code[:, start : start + theirs.shape[1]], theirs, rtol=2e-4, atol=1e-5)
+            start += theirs.shape[1]
+    assert start == said.code.shape[1] == len(gram.layer)
+
+
+def test_gram_deviation(gram, known_gram, training_digits, digits):
+    # theirs groups images by their label, ours by the predicted class, as the paper does; and it draws the held-out
+    # images by another generator: give it our bounds
+    order = np.random.default_rng(3).permutation(len(training_digits))
+    held, rest = np.split(order, [len(order) // 10])
+    theirs, sizes = their_gram(gram.model, gram.orders), [64] * 5 + [32] * 5 + [256] * 5
+
+    def bounds(side):
+        code, guess = known_gram.code[rest], known_gram.guess[rest]
+        parts = torch.tensor(np.stack([side(code[guess == k], 0) for k in range(10)])).split(sizes, dim=1)
+        return [parts[:5], parts[5:10], parts[10:]]
+
+    theirs.feature_min, theirs.feature_max = bounds(np.min), bounds(np.max)
+    per_layer = []  # the expected deviations, by their own function
+    for layer in range(3):
+        theirs.layer_norm = torch.full((3,), torch.inf)
+        theirs.layer_norm[layer] = 1
+        per_layer.append(theirs.predict(to_input(training_digits.images[held])).mean())
+    theirs.layer_norm = torch.stack(per_layer)
+    images = np.concatenate([digits.images[:100], data.load("patches").images[:100]])
+    ours = GramDeviation(known_gram, gram.layer, 0.1, 3)(infer(gram, images))
+    np.testing.assert_allclose(ours, theirs.predict(to_input(images)).numpy(), rtol=1e-3, atol=1e-4)
+
+
+def test_gram_features_do_not_overflow():
+    maps = torch.rand(2, 8, 196, generator=torch.Generator().manual_seed(0)) * 1e6
+    # the direct formula leaves the range of float32
+    assert not torch.isfinite(Gram._gram_vector(maps.unflatten(2, (14, 14)), 10)).all()
+    powers = maps.double() ** 10
+    truth = (powers @ powers.transpose(1, 2)).sum(2) ** 0.1
+    np.testing.assert_allclose(gram_rows(maps, (10,)).numpy(), truth.numpy(), rtol=1e-4)
+    np.testing.assert_allclose(gram_rows(maps * 1e-16, (10,)).numpy(), truth.numpy() * 1e-32, rtol=1e-4)
+    assert (gram_rows(torch.zeros(2, 8, 16), (10,)) == 0).all()
+
+
+def probability_weighted_moments(excess):
+    """A generalised Pareto fit without any likelihood (Hosking & Wallis, Technometrics 1987, section 4)."""
+    excess = np.sort(excess)
+    n = len(excess)
+    a0, a1 = excess.mean(), ((n - np.arange(1, n + 1)) / (n - 1) * excess).mean()
+    return -(a0 / (a0 - 2 * a1) - 2), 2 * a0 * a1 / (a0 - 2 * a1)  # scipy's sign of the shape
+
+
+def test_the_tail_fit(known):
+    drawn = genpareto.rvs(-0.2, size=50_000, random_state=0)
+    # on real scores, whose tail is only nearly a generalised Pareto, two estimators may weigh the misfit differently:
+    # there, the lines must agree, not the parameters
+    for values in (drawn, scores.norm(known).astype(float)):
+        tail = thresholds.TailModel(values, 0.1)
+        shape, scale = probability_weighted_moments(values[values > tail.start] - tail.start)
+        if values is drawn:
+            assert tail.shape == pytest.approx(shape, abs=0.03) and tail.scale == pytest.approx(scale, rel=0.03)
+        other = tail.start + scale / shape * ((tail.mass / 0.01) ** shape - 1)
+        assert tail.line(0.01) == pytest.approx(other, rel=0.01)

@@ -1,0 +1,234 @@
+"""Scores: the formula by hand, the sign, and what known images must be like."""
+
+import copy
+
+import numpy as np
+import pytest
+
+from osrlib import data, scores, zoo
+from osrlib.gram import GramDeviation
+from osrlib.output import infer
+from osrlib.scores import FURTHEST, KNN, SCORES, KNNSum, Mahalanobis, PCAResidual, Seen, ViM
+from tests.conftest import told
+
+BLACK = np.zeros((2, 28, 28), np.uint8)
+
+
+def drawn(*rows, images=BLACK):
+    """Two images, black by default, whose copies have these values in their first pixels."""
+    copies = np.zeros((2, 28, 28), np.float32)
+    for one, values in zip(copies, rows, strict=True):
+        one[0, : len(values)] = values
+    return told(reconstruction=copies, images=images)
+
+
+def coded(codes, classes=None):
+    """An Output with these codes, of images that are named as these of two classes."""
+    return told(9 * np.eye(2)[np.zeros(len(codes), int) if classes is None else classes], code=codes)
+
+
+def test_norm_by_hand():
+    np.testing.assert_allclose(scores.norm(drawn([0.3, 0.4], [1.0])), [0.5, 1.0], rtol=1e-6)
+    image = BLACK.copy()
+    image[0, 0, 0] = 255
+    # ‖1 − 0.5‖ / ‖1‖, and an empty image counts as one grey level long
+    relative = scores.norm(drawn([0.5], [0.1], images=image), relative=True)
+    np.testing.assert_allclose(relative, [0.5, 0.1 * 255], rtol=1e-5)
+
+
+def test_diff_by_hand():
+    output = drawn([0.6, 0.4, 0.9], [0.1])
+    assert scores.diff(output).tolist() == [2, 0] and scores.diff(output, level=0.2).tolist() == [3, 0]
+    assert scores.binarised(output, 0.2)[1][0, 0, :4].tolist() == [True, True, True, False]
+    every = np.arange(256, dtype=np.uint8).repeat(784).reshape(256, 28, 28)  # image and copy are binarised alike
+    same = told(reconstruction=every / np.float32(255), images=every)
+    assert all(scores.diff(same, level).sum() == 0 for level in (0.2, 0.5, 0.7))
+
+
+def test_class_error_by_hand():
+    errors = told(errors=[[0.3, 0.1, 0.5], [0.2, 0.2, 0.2]])
+    np.testing.assert_allclose(scores.class_error(errors), [0.1, 0.2])
+    np.testing.assert_allclose(scores.class_error(errors, relative=True), [0.25, 1.0], rtol=1e-6)
+    two = told(errors=[[0.1, 0.4], [0.5, 0.2], [0.0, 0.0]])
+    assert scores.class_error(two, relative=True).tolist() == pytest.approx([0.25, 0.4, 0])
+
+
+def test_style_and_content(mtae, output):
+    image = output.pixels.reshape(-1, 28, 28)
+    mirrored = told(reconstruction=image[:, :, ::-1], images=output.images)
+    assert scores.style(mirrored).max() < 1e-9 < scores.style(output).min()  # it does not see the order of columns
+    perfect, values = told(code=output.code, reconstruction=image), scores.content(output, mtae)
+    assert scores.content(perfect, mtae).max() < 1e-6 < values.min()
+    in_training = zoo.load("mtae").train()
+    np.testing.assert_allclose(values, scores.content(output, in_training, batch_size=7), rtol=1e-3, atol=1e-6)
+    assert in_training.training
+
+
+def test_logit_scores_by_hand():
+    output = told(np.log([[1.0, 2.0, 1.0], [8.0, 4.0, 4.0]]))
+    np.testing.assert_allclose(scores.msp(output), [0.5, 0.5], rtol=1e-6)
+    np.testing.assert_allclose(scores.max_logit(output), -np.log([2, 8]), rtol=1e-6)
+    np.testing.assert_allclose(scores.energy(output), -np.log([4, 16]), rtol=1e-6)
+    np.testing.assert_allclose(scores.energy(output, 0.5), -0.5 * np.log([6, 96]), rtol=1e-6)
+    np.testing.assert_allclose(scores.msp(told(np.log([[0.7, 0.2, 0.1]]) + 3)), [0.3], rtol=1e-5)
+    far = told([[1e4, -1e4, 0.0]])
+    assert scores.msp(far).tolist() == [0] and scores.energy(far).tolist() == [-1e4]
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# What must first see known images
+
+
+def test_mahalanobis_by_hand():
+    codes = [[0, 1], [0, -1], [4, 1], [4, -1], [2, 0], [-2, 0], [6, 0], [2, 0]]
+    # both classes have the covariance diag(2, 1/2)
+    score = Mahalanobis(coded(codes), np.array([0, 0, 1, 1, 0, 0, 1, 1]))
+    np.testing.assert_allclose(score(coded([[0, 0], [0, 2], [7, 0]])), [0, 8, 4.5], rtol=1e-4, atol=1e-4)
+    # the second number never varies: its variance counts as a millionth of the mean one
+    flat = Mahalanobis(coded([[-1, 0], [1, 0]]), np.array([0, 0]))
+    np.testing.assert_allclose(flat(coded([[2, 0], [0, 1]])), [4, 1 / (0.5 * 1e-6)], rtol=1e-3)
+
+
+def test_knn_by_hand():
+    known, new = coded([[3, 0], [0, 4], [0, 8]]), coded([[0, 2]])
+    assert KNN(known, normalise=0)(new).tolist() == [2]
+    assert KNN(known, 2, 0)(new)[0] == pytest.approx(13**0.5)
+    assert KNN(known)(new)[0] == pytest.approx(0, abs=1e-6)  # the direction is known, the length is not
+    assert KNN(known, normalise=0.5)(new)[0] == pytest.approx(2 - 2**0.5)  # z / ‖z‖^½: [0, √2] against [0, 2]
+    near = KNN(coded([[1, 0], [0, 1]]), normalise=0, labels=np.array([0, 1]))  # in the class that is named
+    assert near(coded([[1, 0], [1, 0]], [0, 1])).tolist() == pytest.approx([0, 2**0.5])
+    for few in (lambda: KNN(known, 4), lambda: KNN(known, 2, labels=np.array([0, 0, 1]))):
+        with pytest.raises(ValueError, match="k: expected at most"):
+            few()
+
+
+def test_knn_sum_by_hand():
+    random, member = np.random.default_rng(0), np.arange(300) % 2
+    known = coded(random.normal(size=(300, 8)) + 3 * np.eye(2, 8)[member], member)
+    new, some = coded(random.normal(size=(20, 8)), member[:20]), known[np.random.default_rng(5).permutation(300)[:100]]
+    for labels in (None, member):
+        for powers in ((1.0, 0.0), (0.5,)):
+            parts = [KNN(known, 1, p, labels)(new) / KNN(known, 2, p, labels)(some).std() for p in powers]
+            np.testing.assert_allclose(KNNSum(known, labels, powers, sample=100, seed=5)(new), sum(parts), rtol=1e-5)
+    np.testing.assert_array_equal(KNNSum(known)(new), KNNSum(known, None, (1.0, 0.0), 2000, 0)(new))
+    assert np.isfinite(KNNSum(known, sample=2)(new)).all()
+    with pytest.raises(ValueError, match="known: expected codes at different"):
+        KNNSum(coded(np.ones((3, 2))))
+
+
+def test_a_class_without_known_images():
+    codes, layer = np.random.default_rng(0).uniform(1, 2, (40, 3)), np.array([0, 0, 1])
+    known, new = coded(codes), coded(codes[:2] + 0.1, [0, 1])
+    for score in (KNN(known, labels=np.zeros(40, int)), KNNSum(known, np.zeros(40, int)), GramDeviation(known, layer)):
+        near, nowhere = score(new)
+        assert near < 100 and nowhere == FURTHEST
+    # known images that are taken for such a class spoil no distance
+    mistaken = KNNSum(coded(codes, np.arange(40) // 38), np.zeros(40, int))
+    np.testing.assert_allclose(mistaken(known), KNNSum(known, np.zeros(40, int))(known), rtol=0.2)
+
+
+def test_pca_residual_by_hand(digits):
+    images = np.zeros((4, 28, 28), np.uint8)
+    images[:, 0, 0] = [0, 51, 102, 153]  # one direction explains them all
+    odd = images[:1].copy()
+    odd[0, 5, 5] = 255
+    score = PCAResidual(told(images=images), 1)
+    assert score(told(images=images)).max() < 1e-5 and score(told(images=odd))[0] == pytest.approx(1, abs=1e-4)
+    twenty = told(images=np.tile(digits.images[:20], (10, 1, 1)))
+    assert PCAResidual(twenty, 19)(twenty).max() < 1e-3
+    for images, components in ((twenty.images, 20), (np.zeros((200, 28, 28)), 1)):
+        with pytest.raises(ValueError, match="known: expected images that differ"):
+            PCAResidual(told(images=images), components)
+
+
+def test_vim_by_hand():
+    # logits are z₀ and −z₀; the second number of a code is what the classifier ignores
+    weight, codes = np.array([[1.0, 0.0], [-1.0, 0.0]]), np.array([[4.0, 1.0], [-4.0, 1.0], [4.0, -1.0], [-4.0, -1.0]])
+    new = np.array([[4.0, 0.0], [4.0, 3.0]])
+    near, far = ViM(told(codes @ weight.T, code=codes), weight, np.zeros(2), 1)(told(new @ weight.T, code=new))
+    assert near == pytest.approx(-np.logaddexp(4, -4), rel=1e-5)
+    assert far - near == pytest.approx(4 / 1 * 3)  # mean largest logit 4 over mean residual 1, times 3
+    # centred where the logits vanish: with a bias of (2, −2) that is at z₀ = −2
+    shifted = ViM(told(codes @ weight.T, code=codes - [2, 0]), weight, np.array([2.0, -2.0]), 1)
+    np.testing.assert_allclose(shifted(told(new @ weight.T, code=new - [2, 0])), [near, far], rtol=1e-5)
+
+
+def test_vim_refuses_log_probabilities(digits):
+    model = zoo.load("cnn")
+    known, (weight, bias) = infer(model, digits.images), (p.detach().numpy() for p in model.classifier[0].parameters())
+    with pytest.raises(ValueError, match="log-probabilities"):
+        ViM(known, weight, bias)
+    # the factor before the residual may be of any size above 0
+    small = told((known.code @ weight.T + bias) / 1000, code=known.code)
+    assert np.isfinite(ViM(small, weight, bias)(small)).all()
+
+
+def test_a_score_beyond_float32_is_its_largest_number():
+    member = np.arange(12) % 2
+    # codes that lie together closely: what is far from them is very far
+    known = told(1e15 * np.eye(2)[member], code=1e-12 * (1 + np.random.default_rng(0).random((12, 2))))
+    far = told(np.eye(2), code=[[1e15, -1e15], [-1e15, 1e15]])
+    for score in (Mahalanobis(known, member), ViM(known, np.eye(2), np.ones(2), 1)):
+        assert score(far).tolist() == [FURTHEST, FURTHEST]
+
+
+@pytest.mark.parametrize("unit", [1e-6, 1, 1e6])
+def test_codes_that_differ_by_rounding_alone_are_refused(unit):
+    random, member = np.random.default_rng(0), np.arange(60) % 3
+    flat, weight = unit * random.normal(size=(60, 2)) @ random.normal(size=(2, 6)), random.normal(size=(3, 6))
+    ways = [
+        (flat, lambda known: ViM(known, weight, np.zeros(3), 3)),
+        (np.full((60, 6), unit), lambda known: Mahalanobis(known, member)),
+    ]
+    for code, make in ways:
+        step = 100 * np.finfo(np.float32).eps * np.linalg.norm(code, axis=1).mean() * random.normal(size=(60, 6))
+        for factor in (0, 0.3):
+            with pytest.raises(ValueError, match="known: expected codes that differ"):
+                make(told(9 * np.eye(3)[member], code=code + factor * step / 6**0.5))
+        known = told(9 * np.eye(3)[member], code=code + 3 * step / 6**0.5)
+        assert np.isfinite(make(known)(known)).all()
+
+
+def test_gram_deviation_by_hand():
+    order = np.random.default_rng(0).permutation(6)  # the first is held out; two of class 0 are left, and three of 1
+    codes, member, layer = np.empty((6, 1)), np.ones(6, int), np.array([0])
+    codes[order, 0], member[order[1:3]] = [1, 0, 2, 0, 2, 1], 0
+    known, new = coded(codes, member), coded([[3.0], [-1.0], [1.0], [4.0]], [0, 0, 0, 1])
+    np.testing.assert_allclose(GramDeviation(known, layer)(new), [0.5, 1e6, 0, 1], rtol=1e-5)
+    np.testing.assert_array_equal(GramDeviation(known, layer)(new), GramDeviation(known, layer, 0.1, 0)(new))
+    GramDeviation(known, layer, 0.5)
+    wide = coded(np.ones((6, 2)), member)
+    for wrong in ((known, layer, 0), (known, layer, 0.51), (wide, layer), (wide, np.array([1, 0]))):
+        with pytest.raises(ValueError, match="layer, held_out: expected"):
+            GramDeviation(*wrong)
+
+
+def test_gram_deviation_adds_its_layers():
+    # features in two layers of two: classes 0 and 1 lie in [1, 2] and [3, 4]
+    guess = np.arange(400) % 2
+    known = coded(np.random.default_rng(0).uniform(1, 2, (400, 4)) + 2 * guess[:, None], guess)
+    held, rest = (known[part] for part in np.split(np.random.default_rng(0).permutation(400), [200]))
+
+    def deviation(output):
+        low, high = (side(rest.code[rest.guess == k], 0) for k in output.guess[:1] for side in (np.min, np.max))
+        outside = np.maximum(low - output.code, 0) / low + np.maximum(output.code - high, 0) / high
+        return np.stack([outside[:, :2].sum(1), outside[:, 2:].sum(1)], 1)
+
+    expected = np.concatenate([deviation(held[held.guess == k]) for k in (0, 1)]).mean(0)
+    new = coded([[1.5, 1.5, 1.5, 1.5], [0.5, 1.5, 1.5, 4.0]])
+    by_hand = (deviation(new) / expected).sum(1)
+    np.testing.assert_allclose(GramDeviation(known, np.array([0, 0, 1, 1]), 0.5)(new), by_hand, rtol=1e-4)
+    assert by_hand[0] == 0 < by_hand[1]
+
+
+@pytest.mark.parametrize("name", SCORES)
+def test_every_score_is_made_from_what_it_has_seen(name, mtae, known, training_digits, output, digits):
+    seen = Seen(mtae, known, training_digits.labels, output)
+    if name.startswith("C2AE"):
+        seen = Seen(zoo.load("c2ae"))
+        output = infer(seen.model, digits.images[:50])
+    score = SCORES[name](seen)
+    of_known, unknown = score(output), score(infer(seen.model, data.load("letters").sample(200).images))
+    assert of_known.dtype == unknown.dtype == np.float32 and of_known.shape == (len(output),)
+    assert np.isfinite(of_known).all() and np.isfinite(unknown).all() and np.median(unknown) > np.median(of_known)
+    np.testing.assert_array_equal(copy.deepcopy(score)(output), of_known)

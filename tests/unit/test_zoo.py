@@ -1,0 +1,63 @@
+"""The reference models: the published weights or a refusal, and the way to publish others."""
+
+import shutil
+
+import pytest
+import torch
+
+from osrlib import losses, training, zoo
+from osrlib.output import infer
+
+
+@pytest.fixture
+def weights(tmp_path, monkeypatch):
+    """A copy of the published weights, in the place where the zoo looks."""
+    shutil.copytree(zoo.WEIGHTS, tmp_path / "weights")
+    monkeypatch.setattr(zoo, "WEIGHTS", tmp_path / "weights")
+    return tmp_path / "weights"
+
+
+@pytest.mark.parametrize("name", sorted(zoo.MODELS))
+def test_published_weights_load_and_know_digits(name, digits):
+    torch.manual_seed(7)
+    model = zoo.load(name)
+    after = torch.rand(3)
+    torch.manual_seed(7)
+    assert torch.equal(after, torch.rand(3)) and not model.training  # the random numbers are left alone
+    accuracy = (infer(model, digits.images[:200]).guess == digits.labels[:200]).mean()
+    assert accuracy > (0.7 if name == "baseline" else 0.95)
+
+
+def test_other_weights_are_refused(weights):
+    content = bytearray((weights / "mtae.safetensors").read_bytes())
+    content[-1] ^= 1
+    (weights / "mtae.safetensors").write_bytes(content)
+    with pytest.raises(ValueError, match=r"mtae\.safetensors: expected SHA-256"):
+        zoo.load("mtae")
+    zoo.load("cnn")
+    (weights / "cnn.safetensors").unlink()
+    with pytest.raises(ValueError, match="cnn: expected"):
+        zoo.load("cnn")
+
+
+def test_what_is_saved_is_loaded(weights):
+    model = zoo.build("cnn", seed=3)
+    zoo.save({"cnn": model})
+    again = zoo.load("cnn").state_dict()
+    assert all(torch.equal(value, again[name]) for name, value in model.state_dict().items())
+    before = {file: file.read_bytes() for file in weights.iterdir()}
+    for name in ("other", "mtae"):  # no model of the zoo, and one of other layers
+        with pytest.raises(ValueError, match=f"weights: expected .*{name}"):
+            zoo.save({"cnn": zoo.build("cnn"), name: model})
+    assert {file: file.read_bytes() for file in weights.iterdir()} == before  # not even the good one
+
+
+def test_weights_are_drawn_with_the_seed():
+    one, same, other = (zoo.build("mtae", seed).classifier.weight for seed in (4, 4, 5))
+    assert torch.equal(one, same) and not torch.equal(one, other)
+
+
+def test_a_spec_trains_by_its_own_recipe_or_another(digits):
+    spec = zoo.Spec(zoo.MODELS["mtae"].build, losses.multitask_loss, training.Recipe(2, 100, 1e-3))
+    assert len(spec.fit(spec.build(), digits[:100], progress=False)) == 2
+    assert len(spec.fit(spec.build(), digits[:100], recipe=training.Recipe(1, 50, 1e-3), progress=False)) == 1

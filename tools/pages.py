@@ -1,0 +1,175 @@
+"""The pages that each build writes about itself: what was claimed, and what it took."""
+
+import datetime
+import json
+import os
+import platform
+import re
+import subprocess
+from importlib.metadata import version
+
+from osrlib import data
+from tools import paths
+
+PACKAGES = (
+    "torch", "torchvision", "numpy", "scipy", "scikit-learn", "scikit-image", "matplotlib", "jupyter-book", "sphinx",
+    "myst-nb", "papermill", "nbval",
+)  # fmt: skip
+DOWNLOADS = {"mnist": 12, "fashion": 31, "cifar10": 171}
+"""Megabytes that torchvision fetches for a world that is not in the cache; the other worlds of the book are made."""
+
+
+PROTECTED = (
+    r"^(?:#|:::|:\w+:|\||<)[^\n]*$|^```.*?^```$|\$\$.*?\$\$|\$[^$]*\$"
+    r"|\{[\w:]+\}`[^`]*`|`[^`]*`|\[[^\]]*\]\([^)]*\)"
+)
+"""Where a term is not to be linked: headings, directives, tables, code, formulas, roles, links."""
+COMMON = {"code", "guard", "key", "near and far world", "price", "risk", "score"}
+"""Terms of the glossary that are everyday words as well: never linked by themselves."""
+
+
+def terms():
+    """The terms of the glossary."""
+    text = (paths.BOOK / "glossary.md").read_text(encoding="utf-8")
+    return [
+        line for line, below in zip(text.splitlines(), text.splitlines()[1:], strict=False) if below.startswith("  ")
+    ]
+
+
+def link_terms(texts):
+    """Link the first mention of each term in a chapter to the glossary. texts: its text cells; returns them anew."""
+    words = sorted(set(terms()) - COMMON, key=len, reverse=True)
+    pattern = re.compile(
+        rf"(?P<not>{PROTECTED})|(?<![\w-])(?P<term>{'|'.join(map(re.escape, words))})(?P<s>s?)(?![\w-])",
+        re.MULTILINE | re.DOTALL | re.IGNORECASE,
+    )
+    seen, spelt = set(), {word.lower(): word for word in words}
+
+    def link(match):
+        if match["term"] is None or match["term"].lower() in seen:
+            return match[0]
+        seen.add(match["term"].lower())
+        return f"{{term}}`{match[0]} <{spelt[match['term'].lower()]}>`"
+
+    return [pattern.sub(link, text) for text in texts]
+
+
+def records(values):
+    """The claims among what a chapter glued, in its order: a list of dicts."""
+    return [json.loads(text) for name, text in values.items() if name.startswith("claim:")]
+
+
+def mark_verdicts(cells):
+    """Tag the cells that check a claim: their lines wrap (``book.css``), where a table that is printed scrolls."""
+    for cell in cells:
+        glued = [output.get("metadata", {}).get("scrapbook", {}) for output in cell.get("outputs", [])]
+        if any(one.get("name", "").startswith("claim:") for one in glued):
+            cell.metadata.setdefault("tags", []).append("verdict")
+
+
+def claims_page(glued):
+    """Markdown of the claims page. glued: dict chapter → what it glued (:func:`chapters.glued`)."""
+    rows, count = [], 0
+    for name, values in glued.items():
+        chapter = int(name[:2])
+        for one in records(values):
+            count += 1
+            value, low, high = (format(one[key], one["fmt"]) for key in ("value", "low", "high"))
+            verdict = "reference run" if one["reference"] else "holds"
+            rows.append(
+                f"| {{doc}}`{chapter} <../notebooks/{name}>` | {one['claim']} | {value} | {low} to {high} "
+                f"| {one['said'] or ''} | {verdict} |"
+            )
+    return "\n".join(
+        [
+            "# Claims",
+            "",
+            f"What this book says of its results, it checks. Each of the {count} claims below was measured while this "
+            "page was built, and compared with a band that was fixed beforehand. A value outside its band stops the "
+            "build, so that no page is printed with a claim that does not hold. Where a world was missing, the "
+            "verdict says that the reference run's figure stands in.",
+            "",
+            "A band is as wide as other machines, library versions and seeds have moved the figure, or the sentence in "
+            "the chapter needs. *Elsewhere* is what the report or a paper prints for the same quantity.",
+            "",
+            "| chapter | claim | this run | band | elsewhere | verdict |",
+            "|---|---|---|---|---|---|",
+            *rows,
+            "",
+        ]
+    )
+
+
+def reads(name):
+    """The worlds that a chapter names, of those that are downloaded."""
+    source = (paths.CHAPTERS / f"{name}.md").read_text(encoding="utf-8")
+    return [world for world in DOWNLOADS if re.search(rf'"{world}"', source)]
+
+
+def commit():
+    """The commit that the tree stands at, marked where the tree has changed since."""
+    command = ["git", "describe", "--always", "--dirty=, changed since", "--abbrev=12", "--exclude=*"]
+    run = subprocess.run(command, cwd=paths.ROOT, capture_output=True, text=True, check=False)
+    return run.stdout.strip() or "not under version control"
+
+
+def status_page(took, told, jobs, built):
+    """Markdown of the status page.
+
+    took: dict chapter → what it took in this build (:func:`execute.execute`); told: dict chapter → what its box says;
+    jobs: chapters that ran at once; built: seconds that all chapters took together.
+    """
+    ready = data.available()
+    now = datetime.datetime.now(datetime.timezone.utc)
+    lines = [
+        "# Status of this build",
+        "",
+        f"- **Commit**: {commit()}",
+        f"- **Date**: {now:%Y-%m-%d %H:%M} UTC",
+        f"- **Machine**: {platform.system()} {platform.machine()}, {os.cpu_count()} cores, Python "
+        f"{platform.python_version()}",
+        "- **Versions**: " + ", ".join(f"{package} {version(package)}" for package in PACKAGES),
+        f"- **Chapters**: {len(took)} executed, {jobs} at a time, in {built:.0f} seconds",
+        "",
+        "Run alone, a chapter takes what the box at its head says. In this build chapters shared cores and results, "
+        "so that their times differ from that. *Fetches* is what a chapter downloads where nothing is in the cache, "
+        "such as in Colab; here `make data` had done that before.",
+        "",
+        "| chapter | alone (its box) | in this build | peak memory here | fetches |",
+        "|---|---|---|---|---|",
+    ]
+    for name in sorted(took):
+        worlds = reads(name)
+        fetched = f"{sum(DOWNLOADS[world] for world in worlds)} MB: {', '.join(worlds)}"
+        lines.append(
+            f"| {{doc}}`{name[:2].lstrip('0')} <../notebooks/{name}>` | {told[name]} | {took[name]['seconds']:.0f} s "
+            f"| {took[name]['gibibytes']:.1f} GiB | {fetched} |"
+        )
+    lines += ["", "| world | in this build | licence |", "|---|---|---|"]
+    for name, (there, why) in ready.items():
+        world = data.WORLDS[name]
+        lines.append(f"| {world.title} | {'there' if there else f'missing: {why}'} | {world.licence} |")
+    return "\n".join([*lines, "", *mutation_lines(), ""])
+
+
+def mutation_lines(file=paths.RESULTS / "mutation.json"):
+    """What the last runs of ``make mutation`` gave, as lines of markdown. file: what they were written to."""
+    lines = [
+        "## Would the tests notice?",
+        "",
+        "`make mutation` changes the library's code in one place at a time, a `<` into a `<=` or a 1 into a 2, and "
+        "runs the tests that reach this place. A mutant is killed where one of them fails.",
+        "",
+    ]
+    if not file.exists():
+        return [*lines, "No mutants have been made."]
+    lines += [
+        "`experiments/results/mutation.json` names the survivors.",
+        "",
+        "| module | mutants | killed | date, commit |",
+        "|---|---|---|---|",
+    ]
+    for module, row in json.loads(file.read_text(encoding="utf-8")).items():
+        share = row["killed"] / row["mutants"]
+        lines.append(f"| `{module}` | {row['mutants']} | {share:.1%} | {row['date']}, {row['commit']} |")
+    return lines

@@ -1,0 +1,11 @@
+"""Where things lie. A module that asks here by ``paths.NAME`` can be pointed elsewhere by a test."""
+
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+CONFIG, TOC = ROOT / "_config.yml", ROOT / "_toc.yml"
+BOOK, NOTEBOOKS = ROOT / "book", ROOT / "notebooks"
+CHAPTERS = BOOK / "chapters"
+RESULTS = ROOT / "experiments" / "results"
+BUILD = ROOT / "_build"
+SITE, RENDER, HTML = BUILD / "site", BUILD / "render", BUILD / "html"

@@ -1,0 +1,87 @@
+"""What the living pages need of the book, as JavaScript: the published network, ready images, distances."""
+
+import base64
+import json
+
+import numpy as np
+import torch
+
+from osrlib import data, plots, scores, zoo
+from osrlib.output import infer
+
+TRAY = {"digits": "mnist", "letters": "letters", "clothes": "fashion", "photographs": "patches", "noise": "noise"}
+WORLDS = ("mnist", "fashion", "cifar10", "letters")
+SCORED = ("mnist", "fashion", "cifar10")
+"""The worlds of the report's result."""
+# the figures' colours, so that none is typed a second time: of worlds, and of what else the pages paint
+PALETTE = {"blue": plots.BLUE, "orange": plots.ORANGE, "vermilion": plots.VERMILION, "sky": plots.SKY}
+SHARED = {"COLOURS": plots.COLOURS, "PALETTE": PALETTE}
+
+
+def write(folder):
+    """``weights.js`` for the playground and ``distances.js`` for the threshold explorer."""
+    model = zoo.load("mtae")
+    whole = infer(model, data.load("mnist", "train").images)
+    known = {"norm": scores.norm(whole), "diff": scores.diff(whole)}
+    mean = {name: float(values.mean(dtype="f8")) for name, values in known.items()}
+    std = {name: float(values.std(dtype="f8")) for name, values in known.items()}
+    lines = {name: mean[name] + 2 * std[name] for name in known}
+    tray, _ = data.load_all(TRAY.values())
+    ready = {shown: _text(tray[name].sample(6, seed=2).images) for shown, name in TRAY.items() if name in tray}
+    constants = {"WEIGHTS": packed(weights(model)), "LINES": lines, "TRAY": ready} | SHARED
+    _write(folder / "weights.js", constants)
+    worlds, _ = data.load_all(WORLDS)
+    distances = {"worlds": [], "mean": mean, "std": std, "scored": SCORED}
+    for name, world in worlds.items():
+        said = infer(model, world.images)
+        row = {"name": name, "known": name == "mnist", "norm": scores.norm(said), "diff": scores.diff(said)}
+        row |= {"norm": _text(row["norm"].astype("<f4")), "diff": _text(row["diff"].astype("<u2"))}
+        if name == "mnist":
+            row["right"] = _text(said.guess == world.labels)
+        distances["worlds"].append(row)
+    _write(folder / "distances.js", {"DISTANCES": distances} | SHARED)
+
+
+def weights(model):
+    """The weights of a :class:`osrlib.models.MultiTaskAE`: a list of float64 arrays, each layer's weights, then biases.
+
+    In use, batch norm scales and shifts what a convolution puts out: that is multiplied into the convolution.
+    """
+    encoder, decoder = model.encoder, model.decoder
+    parts = [
+        *_folded(encoder.conv1, encoder.norm1), *_folded(encoder.conv2, encoder.norm2), *_plain(encoder.linear),
+        *_plain(model.classifier),
+        *_plain(decoder.linear), *_folded(decoder.conv1, decoder.norm), *_folded(decoder.conv2),
+    ]  # fmt: skip
+    return [part.double().numpy().ravel() for part in parts]
+
+
+def packed(parts):
+    """Arrays as whole numbers of three bytes, least first, with one scale an array: a third smaller than float32."""
+    scales = [float(np.abs(part).max()) / (2**23 - 1) for part in parts]
+    whole = np.concatenate([np.rint(part / scale) for part, scale in zip(parts, scales, strict=True)])
+    return {"numbers": _text(whole.astype("<i4").view(np.uint8).reshape(-1, 4)[:, :3]), "scales": scales}
+
+
+def _plain(layer):
+    return layer.weight.detach(), layer.bias.detach()
+
+
+def _folded(convolution, norm=None):
+    weight, bias = (part.double() for part in _plain(convolution))
+    if isinstance(convolution, torch.nn.ConvTranspose2d):  # what is transposed reads its filter backwards
+        weight = weight.transpose(0, 1).flip(2, 3)
+    if norm is not None:
+        scale = norm.weight.detach().double() / torch.sqrt(norm.running_var.double() + norm.eps)
+        weight = weight * scale[:, None, None, None]
+        bias = (bias - norm.running_mean.double()) * scale + norm.bias.detach().double()
+    return weight, bias
+
+
+def _text(array):
+    return base64.b64encode(np.ascontiguousarray(array).tobytes()).decode()
+
+
+def _write(file, constants):
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text("".join(f"osr.{name} = {json.dumps(value)};\n" for name, value in constants.items()))
