@@ -120,14 +120,14 @@ class _Arrays:
 PLAIN = IsAttr["size", ~IsEqual[0]] & ~IsInstance[np.ma.MaskedArray]
 
 
-def dense(tensor):
+def _dense(tensor):
     """Whether a tensor holds numbers, one or more, and all of them side by side."""
     return tensor.layout == torch.strided and not tensor.is_meta and tensor.numel() > 0
 
 
 def _moderate(tensor):
     """Finite numbers whose fourth powers leave room for a thousand of them: a style loss takes them."""
-    if not dense(tensor):
+    if tensor.layout != torch.strided or tensor.is_meta or tensor.numel() == 0:
         return False
     low, high = torch.aminmax(tensor.detach())
     largest = (torch.finfo(tensor.dtype).max / 1000) ** 0.25
@@ -140,7 +140,12 @@ Numbers = _Arrays(
 PValues = _Arrays(
     "an array of numbers in (0, 1]", jaxtyping.Float, np.ndarray, PLAIN & Is[lambda a: bool(((a > 0) & (a <= 1)).all())]
 )
-Part = _Arrays("an array of floating-point numbers", jaxtyping.Float, np.ndarray, PLAIN)
+LARGEST = 1e15
+"""The largest number that an output may hold. Squares of larger ones leave no room in float32 for their sum."""
+Part = _Arrays(
+    f"an array of finite floating-point numbers up to {LARGEST:g}", jaxtyping.Float, np.ndarray,
+    PLAIN & Is[lambda a: bool((np.abs(a) <= np.float64(LARGEST)).all())],
+)  # fmt: skip
 Labels = _Arrays(
     "an array of whole numbers ≥ 0", jaxtyping.Integer, np.ndarray, PLAIN & Is[lambda a: bool((a >= 0).all())]
 )
@@ -148,12 +153,13 @@ Mask = _Arrays("an array of True and False", jaxtyping.Bool, np.ndarray, PLAIN)
 Pixels = _Arrays("a uint8 array", jaxtyping.UInt8, np.ndarray, PLAIN)
 Images = Pixels["N 28 28"]
 Tensor = _Arrays("a dense tensor of finite floating-point numbers", jaxtyping.Float, torch.Tensor, Is[_moderate])
+PixelTensor = _Arrays("a uint8 tensor", jaxtyping.UInt8, torch.Tensor, Is[_dense])
 Maps = _Arrays(
     "a dense tensor of finite numbers ≥ 0", jaxtyping.Float, torch.Tensor,
     Is[lambda t: _moderate(t) and bool(t.min() >= 0)],
 )  # fmt: skip
 ClassTensor = _Arrays(
-    "an int64 tensor of classes", jaxtyping.Int64, torch.Tensor, Is[lambda t: dense(t) and bool((t >= 0).all())]
+    "an int64 tensor of classes", jaxtyping.Int64, torch.Tensor, Is[lambda t: _dense(t) and bool((t >= 0).all())]
 )
 
 

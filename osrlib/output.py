@@ -7,11 +7,10 @@ from functools import partial
 
 import numpy as np
 import torch
-from jaxtyping import Float, UInt8
-from torch import Tensor, nn
+from torch import nn
 
 from osrlib import checks
-from osrlib.checks import Count, Images, Part
+from osrlib.checks import Count, Images, Part, PixelTensor, Tensor
 from osrlib.speed import remember
 
 
@@ -24,19 +23,12 @@ class BatchOutput:
     None for what a network does not have.
     """
 
-    logits: Float[Tensor, "N K"]
-    code: Float[Tensor, "N D"]
-    reconstruction: Float[Tensor, "N 28 28"] | None = None
-    errors: Float[Tensor, "N C"] | None = None
-
-    def __post_init__(self):
-        for name, part in vars(self).items():
-            if part is not None and not (checks.dense(part) and torch.isfinite(part).all()):
-                raise ValueError(f"{name}: expected finite numbers, got NaN or infinite ones: try a smaller lr")
+    logits: Tensor["N K"]
+    code: Tensor["N D"]
+    reconstruction: Tensor["N 28 28"] | None = None
+    errors: Tensor["N C"] | None = None
 
 
-LARGEST = 1e15
-"""The largest number that an output may hold. Squares of larger ones leave no room in float32 for their sum."""
 PARTS = ("logits", "code", "reconstruction", "images", "errors")
 
 
@@ -57,12 +49,9 @@ class Output:
         errors: Part["N C"] | None = None,
     ):
         for name, part in zip(PARTS, (logits, code, reconstruction, images, errors), strict=True):
-            if part is None:
-                continue
-            if not (np.abs(part) <= np.float64(LARGEST)).all():  # NaN is not
-                raise ValueError(f"{name}: expected finite numbers up to {LARGEST:g}, got {checks.describe(part)}")
-            # contiguous: torch takes no array that is mirrored
-            setattr(self, name, np.ascontiguousarray(part, dtype=np.uint8 if name == "images" else np.float32))
+            if part is not None:
+                # contiguous: torch takes no array that is mirrored
+                setattr(self, name, np.ascontiguousarray(part, dtype=np.uint8 if name == "images" else np.float32))
         self.guess = self.logits.argmax(1)
 
     def __getattr__(self, name):
@@ -121,7 +110,7 @@ def _infer(model, images, batch_size):
     return parts
 
 
-def to_input(images: Images | UInt8[Tensor, "N 28 28"], device: str | torch.device = "cpu") -> Tensor:
+def to_input(images: Images | PixelTensor["N 28 28"], device: str | torch.device = "cpu") -> torch.Tensor:
     """Images, as an array or a tensor → float [N, 1, 28, 28] in [0, 1], on the device."""
     if isinstance(images, np.ndarray):
         # torch takes no array that is mirrored, and warns of one that is read-only

@@ -59,14 +59,6 @@ def records(values):
     return [json.loads(text) for name, text in values.items() if name.startswith("claim:")]
 
 
-def mark_verdicts(cells):
-    """Tag the cells that check a claim: their lines wrap (``book.css``), where a table that is printed scrolls."""
-    for cell in cells:
-        glued = [output.get("metadata", {}).get("scrapbook", {}) for output in cell.get("outputs", [])]
-        if any(one.get("name", "").startswith("claim:") for one in glued):
-            cell.metadata.setdefault("tags", []).append("verdict")
-
-
 def claims_page(glued):
     """Markdown of the claims page. glued: dict chapter → what it glued (:func:`chapters.glued`)."""
     rows, count = [], 0

@@ -93,7 +93,6 @@ def build_book(jobs, address=None):
         prose = [cell for cell in notebook.cells if cell.cell_type == "markdown"]
         for cell, text in zip(prose, pages.link_terms([cell.source for cell in prose]), strict=True):
             cell.source = text
-        pages.mark_verdicts(notebook.cells)
         nbformat.write(notebook, notebooks / f"{name}.ipynb")
     told = {name: notebook.metadata["osrlib"]["cost"] for name, notebook in done.items()}
     made = {

@@ -1,7 +1,7 @@
 """What the worlds are: their names, roles, sources and licences, and the images of one as an :class:`ImageSet`."""
 
 import string
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -36,7 +36,7 @@ class ImageSet:
     images: Images
     labels: Labels["N"]
     name: str
-    classes: Sequence[str]
+    classes: several(str)
 
     def __post_init__(self):
         object.__setattr__(self, "classes", tuple(self.classes))

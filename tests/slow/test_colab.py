@@ -12,24 +12,25 @@ from importlib import metadata
 from pathlib import Path
 
 import nbformat
-import pytest
 from packaging.requirements import Requirement
 
 from osrlib import data
+from tests.conftest import need
+from tools import paths
+from tools.chapters import DISTRIBUTION
 
-ROOT = Path(__file__).parents[1]
 COLAB = (
     "ipykernel", "jupyter-client", "matplotlib", "nbclient", "nbformat", "numpy", "pandas", "pip", "scikit-image",
     "scikit-learn", "scipy", "torch", "torchvision", "tqdm",
 )  # fmt: skip
 RUN = """\
-import sys
 import nbformat
 from nbclient import NotebookClient
 notebook = nbformat.read("chapter.ipynb", as_version=4)
 NotebookClient(notebook, timeout=900, kernel_name="python3").execute()
 nbformat.write(notebook, "chapter.ipynb")
 """
+PIP = [sys.executable, "-m", "pip"]
 
 
 def closure(names):
@@ -43,11 +44,9 @@ def closure(names):
             found[name] = metadata.distribution(name)
         except metadata.PackageNotFoundError:
             continue
-        for line in found[name].requires or []:
-            requirement = Requirement(line)
-            if requirement.marker is None or requirement.marker.evaluate({"extra": ""}):
-                todo.append(requirement.name)
-    return found
+        wanted = map(Requirement, found[name].requires or [])
+        todo += [one.name for one in wanted if one.marker is None or one.marker.evaluate({"extra": ""})]
+    return found.values()
 
 
 def borrow(distributions, site):
@@ -66,46 +65,33 @@ def borrow(distributions, site):
                 target.symlink_to(source)
 
 
-def can_install():
-    """Does pip reach a package index from here?"""
-    command = [sys.executable, "-m", "pip", "index", "versions", "hatchling"]
-    return subprocess.run(command, capture_output=True).returncode == 0
-
-
 def test_a_chapter_runs_where_only_colabs_packages_are(tmp_path):
-    if not can_install():
-        assert not os.environ.get("CI"), "CI must run this test, and pip finds no package index"
-        pytest.skip("pip finds no package index")
-    wheels = tmp_path / "wheels"
-    subprocess.run(
-        [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", wheels, ROOT], check=True
-    )
-    (wheel,) = wheels.glob("osrlib-*.whl")
+    reached = subprocess.run([*PIP, "index", "versions", "hatchling"], capture_output=True).returncode == 0
+    need(reached, "pip finds no package index")
+    subprocess.run([*PIP, "wheel", "--quiet", "--no-deps", "--wheel-dir", tmp_path, paths.ROOT], check=True)
+    (wheel,) = tmp_path.glob("*.whl")
+    assert wheel.name.startswith(DISTRIBUTION.replace("-", "_"))
 
-    colab = tmp_path / "colab"
+    colab, empty = tmp_path / "colab", tmp_path / "empty"
+    empty.mkdir()
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", colab], check=True)
     python = colab / ("Scripts" if os.name == "nt" else "bin") / "python"
-    where = "import sysconfig; print(sysconfig.get_path('purelib'))"
-    site = Path(subprocess.run([python, "-c", where], check=True, capture_output=True, text=True).stdout.strip())
-    borrow(closure(COLAB).values(), site)
-    kernel = colab / "share" / "jupyter" / "kernels" / "python3"
-    subprocess.run([python, "-m", "ipykernel", "install", "--prefix", colab], check=True, capture_output=True)
-    assert kernel.exists()
 
     def run(code):
         environment = os.environ | {"OSRLIB_DATA": str(data.cache_dir()), "PYTHONPATH": ""}
         return subprocess.run([python, "-c", code], cwd=empty, env=environment, capture_output=True, text=True)
 
-    empty = tmp_path / "empty"
-    empty.mkdir()
+    site = Path(run("import sysconfig; print(sysconfig.get_path('purelib'))").stdout.strip())
+    borrow(closure(COLAB), site)
+    subprocess.run([python, "-m", "ipykernel", "install", "--prefix", colab], check=True, capture_output=True)
     assert run("import torch, torchvision, numpy").returncode == 0
     for name in ("osrlib", "safetensors", "seaborn"):
         assert f"No module named '{name}'" in run(f"import {name}").stderr
 
-    chapter = nbformat.read(ROOT / "notebooks" / "02-keeping-score.ipynb", as_version=4)
+    chapter = nbformat.read(paths.NOTEBOOKS / "02-keeping-score.ipynb", as_version=4)
     first = next(cell for cell in chapter.cells if cell.cell_type == "code")
     address = first.source.split('"')[-2]
-    assert address.startswith("osrlib @ git+https://")
+    assert address.startswith(f"{DISTRIBUTION} @ git+https://")
     first.source = first.source.replace(address, str(wheel))
     nbformat.write(chapter, empty / "chapter.ipynb")
     ran = run(RUN)
@@ -113,15 +99,8 @@ def test_a_chapter_runs_where_only_colabs_packages_are(tmp_path):
 
     code = "import osrlib, torch; print(osrlib.__file__); print(torch.__version__); print(torch.__file__)"
     library, version, file = run(code).stdout.splitlines()
-    assert Path(library).is_relative_to(site)
-    assert version == metadata.version("torch") or version.startswith(metadata.version("torch"))
+    assert Path(library).is_relative_to(site) and not Path(library).parent.is_symlink()
+    assert version.startswith(metadata.version("torch"))
     assert (site / "torch").is_symlink() and Path(file).is_relative_to(site)
-    done = nbformat.read(empty / "chapter.ipynb", as_version=4)
-    printed = "".join(output.get("text", "") for cell in done.cells for output in cell.get("outputs", []))
+    printed = str(nbformat.read(empty / "chapter.ipynb", as_version=4))
     assert printed.count(": yes") >= 4
-
-
-def test_the_first_cell_does_nothing_at_home():
-    chapter = nbformat.read(ROOT / "notebooks" / "01-closed-world.ipynb", as_version=4)
-    first = next(cell for cell in chapter.cells if cell.cell_type == "code")
-    assert "find_spec" in first.source and first.outputs == []

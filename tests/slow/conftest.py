@@ -1,0 +1,3 @@
+"""Slow tests look at the built page too."""
+
+from tests.book.conftest import browser, html, page, site  # noqa: F401 pytest finds them here
