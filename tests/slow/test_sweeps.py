@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def square(x, log, wait=0, dies=False):
-    """A row that says where it was made; each call leaves a line in a file; 3 is broken once, or takes its process down."""
+    """A row that says where it was made. Each call leaves a line in a file; 3 is broken once, or its process ends."""
     with open(log, "a") as file:
         file.write(f"{x}\n")
     time.sleep(wait)
@@ -44,7 +44,7 @@ from pathlib import Path
 from osrlib import sweep
 from tests.slow.test_sweeps import square, wanted
 folder = Path(sys.argv[1])
-print(len(sweep.run(square, wanted(folder, *range(4, 16), wait=0.4), folder / "rows", jobs=int(sys.argv[2]))))
+print(len(sweep.run(square, wanted(folder, *range(4, 24), wait=0.4), folder / "rows", jobs=int(sys.argv[2]))))
 """
 
 
@@ -58,21 +58,22 @@ def test_an_interrupted_sweep_goes_on(jobs, tmp_path):
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )  # fmt: skip
     deadline, file = time.monotonic() + 120, tmp_path / "rows"
-    made = set()
-    while len(made) < jobs:  # a worker that is still being started would show its own traceback
+    made = []
+    # a worker that starts, or that collects garbage after its first row, as loky has it, would show its own traceback
+    while len(set(made)) < jobs or min(map(made.count, made)) < 2:
         assert time.monotonic() < deadline and first.poll() is None
         time.sleep(0.05)
         lines = file.read_text().splitlines(keepends=True) if file.exists() else []
-        made = {json.loads(line)[1]["process"] for line in lines if line.endswith("\n")}
+        made = [json.loads(line)[1]["process"] for line in lines if line.endswith("\n")]
     os.killpg(first.pid, signal.SIGINT)
     said = first.communicate(timeout=60)[1]
     finished = [json.loads(line)[0]["x"] for line in file.read_text().splitlines()]
-    assert first.returncode != 0 and jobs <= len(finished) < 12
+    assert first.returncode != 0 and 2 <= len(finished) < 20
     assert "the next run goes on" in said and "Traceback" not in said
     second = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
-    assert second.stdout.strip() == "12"
+    assert second.stdout.strip() == "20"
     ran = calls(tmp_path)
-    assert all(ran.count(x) == 1 for x in finished) and set(ran) == set(range(4, 16))
+    assert all(ran.count(x) == 1 for x in finished) and set(ran) == set(range(4, 24))
 
 
 def test_a_sweep_whose_worker_dies_keeps_its_rows_and_goes_on(tmp_path):
