@@ -93,4 +93,4 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	@touch $@
 
 clean: ## removes what was built, and the environment
-	rm -rf _build $(VENV) dist mutants .pytest_cache .ruff_cache
+	rm -rf _build $(VENV) dist mutants node_modules .pytest_cache .ruff_cache

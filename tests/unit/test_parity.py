@@ -57,13 +57,6 @@ def test_pca_residual(known, output):
     np.testing.assert_allclose(scores.PCAResidual(known, 40)(output), expected, rtol=1e-3, atol=1e-4)
 
 
-def test_p_values(output):
-    values = scores.norm(output).astype(float)
-    calibration, new = values[:300], values[300:]
-    theirs = ConformalClassifier().fit(calibration).predict_p(new[:, None], smoothing=False)
-    np.testing.assert_allclose(thresholds.Conformal(0.05).fit(calibration).p_values(new), theirs[:, 0])
-
-
 def test_p_values_by_class(output):
     values, guess = scores.norm(output).astype(float), output.guess
     theirs = ConformalClassifier().fit(values[:300], bins=guess[:300])

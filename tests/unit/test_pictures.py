@@ -66,11 +66,9 @@ def test_digits_of_mnist_stay_what_they_are():
     assert (again == images).all((1, 2)).mean() > 0.7 and np.abs(again.astype(int) - images).mean() < 0.2
 
 
-def test_a_shadow_over_the_page_is_no_stroke():
-    page = np.full((240, 240), 225, np.uint8)
-    page[90:150, 110:130] = 40
-    shadow = np.clip(page - np.linspace(0, 25, 240)[None, :], 0, 255).astype(np.uint8)
-    assert apart(pictures.to_mnist(shadow), pictures.to_mnist(page)) < 6
+def test_a_shadow_over_the_page_is_no_stroke(expected):
+    shadow = np.clip(np.asarray(drawing(mode="L"), float) - np.linspace(0, 25, 300), 0, 255).astype(np.uint8)
+    assert apart(pictures.to_mnist(shadow), expected) < 6
 
 
 def test_a_photograph_is_taken_whole_and_any_shape_is_taken():
@@ -95,15 +93,6 @@ def test_a_picture_of_many_pixels_takes_little_memory(expected):
     assert peak < 300e6
 
 
-@pytest.mark.parametrize("wrong", [np.nan, np.inf])
-def test_grey_levels_that_are_no_numbers_are_refused(wrong, tmp_path):
-    levels = np.zeros((40, 30), np.float32)
-    levels[3, 4] = wrong
-    Image.fromarray(levels).save(tmp_path / "levels.tiff")
-    with pytest.raises(ValueError, match="finite numbers"):
-        pictures.read_file(tmp_path / "levels.tiff")
-
-
 def test_a_folder(tmp_path, capfd, monkeypatch, expected):
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100_000)
     (tmp_path / "below" / ".hidden").mkdir(parents=True)
@@ -121,23 +110,30 @@ def test_a_folder(tmp_path, capfd, monkeypatch, expected):
         drawing(size).save(tmp_path / name)
     for name, content in (("empty.png", ""), ("note.png", "not an image"), ("note.txt", "not an image")):
         (tmp_path / name).write_text(content)
+    Image.fromarray(np.full((40, 30), np.nan, np.float32)).save(tmp_path / "levels.tiff")
     whole = (tmp_path / "b.png").read_bytes()
     (tmp_path / "torn.png").write_bytes(whole[: len(whole) // 2])
     found = pictures.read(str(tmp_path))
     assert found.files == ["b.png", str(Path("below/a.jpg")), "c.gif", "named wrongly.png", "turned.jpg"]
     assert all(apart(image, expected) < 6 for image in found.images)
-    assert set(found.skipped) == {"huge.png", "large.png", "empty.png", "note.png", "note.txt", "torn.png"}
+    assert set(found.skipped) == {
+        "huge.png",
+        "large.png",
+        "empty.png",
+        "note.png",
+        "note.txt",
+        "torn.png",
+        "levels.tiff",
+    }
     assert "pixels" in found.skipped["huge.png"] and "pixels" in found.skipped["large.png"]
     said = capfd.readouterr().err
     assert all(f"skipped {name}: " in said for name in found.skipped) and str(tmp_path) not in said
 
 
 def test_a_folder_without_images(tmp_path):
-    with pytest.raises(ValueError, match="folder: expected a folder"):
-        pictures.read(tmp_path / "none")
-    (tmp_path / "note.txt").write_text("x")
-    with pytest.raises(ValueError, match="folder: expected at least one image"):
-        pictures.read(tmp_path)
+    for folder in (tmp_path / "none", tmp_path):
+        with pytest.raises(ValueError, match="folder: expected"):
+            pictures.read(folder)
 
 
 @pytest.mark.skipif(os.name != "posix", reason="permissions are POSIX's")

@@ -12,7 +12,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from osrlib import UNKNOWN, losses, metrics, pictures, scores, thresholds, training
+from osrlib import UNKNOWN, losses, metrics, scores, thresholds, training
 from osrlib.detector import OpenSetClassifier
 from osrlib.gram import GramDeviation
 from osrlib.output import Output, infer
@@ -110,28 +110,6 @@ def test_what_quantile_and_conformal_promise(known, q, alpha):
     assert (p_values[refused] <= alpha + 1e-9).all() and (p_values[~refused] > alpha - 1e-9).all()
 
 
-@given(vectors(60), st.permutations([0] * 5 + [1] * 25 + [2] * 30), st.floats(0.2, 0.9))
-def test_a_line_for_each_class_is_the_line_of_that_class(known, classes, alpha):
-    classes = np.array(classes)
-    rule = thresholds.ClassConformal(alpha).fit(known, classes)
-    for k in range(3):
-        alone = thresholds.Conformal(alpha).fit(known[classes == k])
-        assert rule.value[k] == alone.value
-        np.testing.assert_array_equal(rule.reject(known, np.full(60, k)), alone.reject(known))
-        np.testing.assert_array_equal(rule.p_values(known, np.full(60, k)), alone.p_values(known))
-
-
-@given(arrays(np.float64, st.tuples(st.integers(1, 4), st.just(7)), elements=st.floats(1e-6, 1)), st.floats(0.01, 0.2))
-def test_refusals_and_p_values_joined(each, alpha):
-    union = thresholds.any_of(*(each <= alpha))
-    np.testing.assert_array_equal(union, (each <= alpha).any(0))
-    joined = thresholds.union_bound(each, np.full(len(each), alpha))
-    np.testing.assert_allclose(joined, np.minimum(len(each) * each.min(0), 1))
-    total = thresholds.fisher(each)
-    assert (total >= 0).all()
-    np.testing.assert_allclose(total, sum(thresholds.fisher(p[None]) for p in each))
-
-
 # ---------------------------------------------------------------------------------------------------------------------
 # Metrics
 
@@ -207,26 +185,3 @@ def test_a_classifiers_p_values_say_what_it_refuses(mtae, known, output, alphas)
     each, whole = ~np.isclose(decision.p_values, alphas), ~np.isclose(decision.p_value, sum(alphas))
     np.testing.assert_array_equal((decision.p_values <= alphas)[each], decision.refused[each])
     np.testing.assert_array_equal((decision.p_value <= sum(alphas))[whole], (decision.labels == 3)[whole])
-
-
-@given(st.slices(500) | arrays(np.bool_, 500) | arrays(np.int64, st.integers(1, 9), elements=st.integers(-500, 499)))
-def test_a_part_of_an_image_set_is_numpys(digits, index):
-    assume(len(digits.labels[index]))
-    chosen = digits[index]
-    np.testing.assert_array_equal(chosen.images, digits.images[index])
-    np.testing.assert_array_equal(chosen.labels, digits.labels[index])
-    assert (chosen.classes, chosen.name) == (digits.classes, digits.name)
-    assert chosen == digits[index] and hash(chosen) == hash(digits[index])
-
-
-MAGIC = [b"", b"\x89PNG\r\n\x1a\n", b"GIF89a", b"\xff\xd8\xff\xe0", b"BM", b"II*\0", b"RIFF\x20\0\0\0WEBPVP8 "]
-
-
-@given(content=st.binary(max_size=300), head=st.sampled_from(MAGIC))
-def test_any_bytes_are_an_image_or_are_refused(tmp_path_factory, content, head):
-    file = tmp_path_factory.mktemp("bytes") / "file.png"
-    file.write_bytes(head + content)
-    try:
-        assert pictures.read_file(file).shape == (28, 28)
-    except ValueError as error:
-        assert str(error)

@@ -39,7 +39,7 @@ def test_a_failing_row_is_named_and_tried_again(wanted, tmp_path, capfd):
     assert (tmp_path / "calls").read_text().split() == list("012343")  # nothing that was finished ran twice
 
 
-@pytest.mark.parametrize("kept", [0, 1, 40, 70, 99, -1, None])
+@pytest.mark.parametrize("kept", [0, 40, 99, -1, None])
 def test_a_sweep_cut_off_anywhere_goes_on(kept, wanted, tmp_path):
     file = tmp_path / "rows"
     rows = sweep.run(square, wanted[:3], file, jobs=1, progress=False)
@@ -54,9 +54,7 @@ def test_a_sweep_cut_off_anywhere_goes_on(kept, wanted, tmp_path):
     [
         (lambda x: {"x": 1}, "no key of its configuration"),
         (lambda x: {"y": float("nan")}, "not JSON compliant"),
-        (lambda x: {"y": np.zeros(2)}, "not JSON serializable"),
         (lambda x: 3, "expected a dict"),
-        (lambda y: {}, "unexpected keyword"),
         (lambda x: sys.exit("no such option"), "SystemExit: no such option"),
     ],
 )
@@ -78,7 +76,6 @@ def test_a_function_may_use_up_its_configuration(tmp_path):
         ({"scheduler": "tcp://127.0.0.1:1"}, "scheduler"),
         ({"jobs": 0}, "jobs"),
         ({"configurations": [{"x": 1}, {"x": 1}]}, "configurations"),
-        ({"configurations": [{"x": float("nan")}]}, "configurations"),
         ({"configurations": [{"x": np.zeros(2)}]}, "configurations"),
     ],
 )

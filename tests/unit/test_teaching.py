@@ -88,74 +88,32 @@ def test_glue(recorded):
 # ---------------------------------------------------------------------------------------------------------------------
 # Exercises
 
-P = np.exp(2) / (np.exp(2) + np.exp(1) + 8)
-GRAM = np.array([[5.0, 2.0], [2.0, 10.0]])
-OTHER = np.array([[2.0, 1.0, 0.0], [1.0, 0.0, 3.0]])
 FEW, MANY = np.arange(100) < 1, np.arange(100) < 5
 
 
-def line(q):
-    return thresholds.Quantile(q)
-
-
-def page(turn=lambda image: image):
-    return lambda page: turn(pictures.to_mnist(page))
-
-
-ANSWERS = [  # number, right answer or a tempting one, a word of the verdict
-    ("1.1", (P, P), "right"),
-    ("1.1", (P, 0.9), "same factor"),
-    ("1.2", lambda known, new: line(0.95).fit(scores.msp(known)).reject(scores.msp(new)), "right"),
-    ("1.2", lambda known, new: line(0.95).fit(-scores.msp(known)).reject(-scores.msp(new)), "surest"),
-    ("1.3", (2.28, 1.5), "right"),
+ANSWERS = [  # number, answer, a word of the verdict; the chapters' own answers are tested with the book
+    ("1.1", (0.4, 0.9), "same factor"),
     ("1.3", (1.5, 2.28), "swapped"),
-    ("2.1", [0.952, 0.984], "right"),
     ("2.1", [95.2, 98.4], "between 0 and 1"),
-    ("2.2", lambda training, known, unknown: line(0.95).fit(training), "right"),
-    ("2.2", lambda training, known, unknown: line(0.95).fit(known), "test digits"),
-    ("2.2", lambda training, known, unknown: line(0.95).fit(np.r_[training, unknown]), "unknown images"),
-    ("2.3", (2 / 3, 0.5, 0.8 / 11), "right"),
+    ("2.2", lambda training, known, unknown: thresholds.Quantile().fit(known), "test digits"),
     ("2.3", (2 / 3, 0.5, 0.8), "eleven classes"),
-    ("3.1", (166.7, 1666.7, 16666.7), "right"),
     ("3.1", (10_000, 100_000, 1_000_000), "a minute"),
-    ("3.2", lambda output, labels: output.errors.min(1), "right"),
-    ("3.2", lambda output, labels: output.errors[np.arange(len(labels)), labels], "changes with the labels"),
-    ("3.3", lambda output: output.errors[np.arange(len(output)), output.guess], "right"),
     ("3.3", lambda output: output.errors.min(1), "all ten were drawn"),
-    ("4.1", (GRAM / 6, OTHER), "right"),
-    ("4.1", (GRAM, OTHER), "factor"),
-    ("4.2", losses.style_loss, "right"),
+    ("4.1", ([[5, 2], [2, 10]], [[2, 1, 0], [1, 0, 3]]), "factor"),
     ("4.2", lambda f, t: 36 * losses.style_loss(f, t), "but for a factor"),
-    ("4.2", lambda f, t: losses.style_loss(f, t).mean(), "one number an image"),
-    ("4.3", {1: 0.9, 3: 0.89, 5: 0.88}, "right"),
     ("4.3", {1: 0.1, 3: 0.11, 5: 0.12}, "unknown second"),
     ("5.1", 207_073, "right"),
     ("5.1", 205_520, "but for the biases"),
-    ("5.2", lambda digits, letters: digits, "right"),
-    ("5.2", lambda digits, letters: letters, "letters in it"),
-    ("5.3", (0.03, 0.015), "right"),
     ("5.3", (0.015, 0.03), "swapped"),
-    ("6.1", 999, "right"),
     ("6.1", 1000, "Nearly"),
-    ("6.2", thresholds.Conformal(0.02).fit, "right"),
-    ("6.2", lambda norms: thresholds.Conformal(0.02).fit(np.sort(norms)[:3000]), "exchangeable"),
-    ("6.3", (0.99, 0.9), "right"),
     ("6.3", (0.9, 0.99), "line of its own"),
-    ("7.1", (96.24, 95.415, 95.69), "right"),
     ("7.1", (98.63, 95.42, 95.69), "refused digit"),
-    ("7.2", lambda mnist, fashion, cifar10: (mnist + fashion + cifar10) / 3, "right"),
-    ("7.2", lambda mnist, fashion, cifar10: (mnist + cifar10) / 2, "harder world"),
     ("7.3", lambda output: scores.norm(output, relative=True), "right"),
     ("7.3", lambda output: scores.norm(output) / np.linalg.norm(output.copies, axis=1), "the copy"),
-    ("8.1", lambda rule, shown, calibration: rule.fit(calibration), "right"),
-    ("8.1", lambda rule, shown, calibration: rule.fit(shown), "own nearest neighbour"),
     ("8.2", lambda refused: refused.all(1).mean(), "right"),
     ("8.2", lambda refused: refused.mean(0).prod(), "independent"),
-    ("8.3", {1.0: 0.3, 0.5: 0.4, 0.0: 0.5}, "right"),
     ("8.3", {1.0: 0.3, 0.0: 0.3}, "handed on"),
-    ("9.1", page(), "right"),
-    ("9.1", page(lambda image: 255 - image), "dark on a bright"),
-    ("9.2", {0.05: MANY, 0.01: FEW}, "right"),
+    ("9.1", pictures.to_mnist, "right"),
     ("9.2", {0.05: MANY, 0.01: FEW[::-1]}, "same images"),
 ]
 
@@ -166,16 +124,11 @@ def test_answers_get_the_verdict_they_deserve(number, answer, word):
     assert verdict.right == bool(verdict) == (word == "right") and word in verdict.text == repr(verdict)
 
 
-def test_each_exercise_is_tested_both_ways():
-    right = {number for number, _, word in ANSWERS if word == "right"}
-    assert right == {number for number, _, word in ANSWERS if word != "right"} == set(CHECKS)
-
-
 def unwritten(*_):
     raise NotImplementedError
 
 
-@pytest.mark.parametrize("number", dict.fromkeys(number for number, *_ in ANSWERS))
+@pytest.mark.parametrize("number", CHECKS)
 def test_what_is_no_answer_gets_a_word_too(number):
     for answer in (..., unwritten, None, "seven", [], {}, float("nan"), lambda *_: 1 / 0):
         verdict = grade(number, answer)
