@@ -3,7 +3,7 @@
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-CONFIG, TOC = ROOT / "_config.yml", ROOT / "_toc.yml"
+CONFIG, TOC, CITATION = ROOT / "_config.yml", ROOT / "_toc.yml", ROOT / "CITATION.cff"
 BOOK, NOTEBOOKS = ROOT / "book", ROOT / "notebooks"
 CHAPTERS = BOOK / "chapters"
 RESULTS = ROOT / "experiments" / "results"

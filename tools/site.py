@@ -129,10 +129,11 @@ def render():
 
 
 def move(address):
-    """Write the repository's address into _config.yml, where everything that is committed has it from."""
-    text = paths.CONFIG.read_text(encoding="utf-8")
-    old, new = (f"url: {content['repository']['url']}\n" for content in (chapters.config(), chapters.config(address)))
-    files.write(paths.CONFIG, text.replace(old, new))
+    """Write the repository's address, and that of its page, into _config.yml and CITATION.cff: no other file has it."""
+    old, new = chapters.config(), chapters.config(address)
+    for file in (paths.CONFIG, paths.CITATION):
+        text = file.read_text(encoding="utf-8").replace(old["repository"]["url"], new["repository"]["url"])
+        files.write(file, text.replace(old["html"]["baseurl"], new["html"]["baseurl"]))
 
 
 def main():
@@ -148,7 +149,7 @@ def main():
     parser.add_argument(
         "--address", metavar="URL",
         help="where the repository is, https://github.com/OWNER/NAME (default: as _config.yml says); notebooks writes "
-        "it into _config.yml too",
+        "it into _config.yml and CITATION.cff too",
     )  # fmt: skip
     arguments = parser.parse_args()
     unknown = set(arguments.names) - set(chapters.names())

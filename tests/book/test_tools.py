@@ -2,8 +2,10 @@
 
 import io
 import runpy
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import nbformat
 import pytest
@@ -70,12 +72,13 @@ def test_another_address_reaches_page_and_notebooks(elsewhere, monkeypatch):
 
 
 def test_a_repository_can_move(tmp_path, monkeypatch):
-    before, new = paths.CONFIG.read_text(encoding="utf-8"), "https://github.com/somebody/a-fork"
-    old = chapters.config()["repository"]["url"]
-    monkeypatch.setattr(paths, "CONFIG", tmp_path / "_config.yml")
-    paths.CONFIG.write_text(before, encoding="utf-8")
+    old, new = chapters.config()["repository"]["url"], "https://github.com/somebody/a-fork"
+    before = paths.CONFIG.read_text(encoding="utf-8")
+    for name in ("CONFIG", "CITATION"):
+        monkeypatch.setattr(paths, name, Path(shutil.copy(getattr(paths, name), tmp_path)))
     site.move(new)
     assert paths.CONFIG.read_text(encoding="utf-8") == before.replace(old, new) != before
+    assert f"{new}\nurl: https://somebody.github.io/a-fork/\n" in paths.CITATION.read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize(
