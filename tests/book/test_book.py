@@ -172,14 +172,20 @@ def shown(name):
     return parts
 
 
+def refuses(node):
+    """Whether a statement is there to refuse what comes."""
+    if isinstance(node, ast.If):
+        return all(isinstance(one, ast.Raise) for one in node.body)
+    return isinstance(node, ast.Raise | ast.Assert) or ast.unparse(node).startswith("checks.")
+
+
 def lines_and_checks(source):
     """How many lines a piece of code has that are not blank, and how many of them refuse something or speak of it."""
     lines, checks = textwrap.dedent(source).splitlines(), set()
     for node in ast.walk(ast.parse(textwrap.dedent(source))):
-        refuses = isinstance(node, ast.If) and all(isinstance(one, ast.Raise) for one in node.body)
-        if refuses or isinstance(node, ast.Raise | ast.Assert):
-            last = node.body[-1].end_lineno if refuses else node.end_lineno
-            checks |= set(range(node.lineno, last + 1))
+        if isinstance(node, ast.stmt) and refuses(node):
+            last = node.body[-1] if isinstance(node, ast.If) else node
+            checks |= set(range(node.lineno, last.end_lineno + 1))
             above = node.lineno - 1
             while above and lines[above - 1].lstrip().startswith("#"):
                 checks.add(above)
