@@ -126,7 +126,8 @@ class MultiTaskAE(nn.Module):
 
     def forward(self, x):
         code = self.encoder(x)
-        return BatchOutput(self.classifier(code), code, self.decoder(code).squeeze(1))
+        drawing = self.decoder(code)
+        return BatchOutput(self.classifier(code), code, drawing.squeeze(1))
 
 
 class ReadAE(nn.Module):
