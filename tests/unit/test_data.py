@@ -36,10 +36,6 @@ def test_mnist_is_the_original():
             data.load(name, split)
 
 
-# ---------------------------------------------------------------------------------------------------------------------
-# The cache, and where a world comes from
-
-
 def packed(save, *arrays, **named):
     save(buffer := io.BytesIO(), *arrays, **named)
     return buffer.getvalue()
@@ -146,10 +142,6 @@ def test_the_command_line_on_any_console(cache, encoding):
         failed = command("fetch", "cifar10", encoding=encoding)
         assert failed.returncode == 1 and b"put cifar10-test.npz there" in failed.stdout
         assert command("fetch", "nonsense", encoding=encoding).returncode == 2
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-# Image sets
 
 
 def test_an_image_set_is_a_sequence_of_pairs(digits):

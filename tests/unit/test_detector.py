@@ -93,10 +93,6 @@ def test_how_many_known_images_it_takes(mtae, output):
     assert one.lines == {"norm": 0}
 
 
-# ---------------------------------------------------------------------------------------------------------------------
-# The recommended rule
-
-
 @pytest.fixture(scope="module")
 def rule():
     """The recommended rule with a small bank, calibrated on held-back digits."""

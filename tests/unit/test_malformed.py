@@ -126,10 +126,6 @@ def test_every_public_argument_is_annotated_and_everything_annotated_is_guarded(
             assert any(re.fullmatch(one, f"{name}({bare})") for one in BARE), f"{name}: no annotation for {bare}"
 
 
-# ---------------------------------------------------------------------------------------------------------------------
-# Calls
-
-
 def members(hint):
     """The hints that a union joins."""
     joined = typing.get_origin(hint) in (typing.Union, types.UnionType)
@@ -179,10 +175,6 @@ def place(request, tmp_path, monkeypatch):
     monkeypatch.setenv("OSRLIB_REMEMBER", "")
     if "zoo.save" in request.node.name:
         monkeypatch.setattr(zoo, "WEIGHTS", tmp_path)
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-# What an annotation cannot take
 
 
 class Shy:
@@ -258,10 +250,6 @@ def test_what_a_signature_forbids_is_refused_by_name_before_any_work(name):
             assert re.search(rf"\b{argument}\b", str(refused.value)), f"{argument} = {junk!r:.60}: {refused.value}"
             ran = [frame.f_code for frame, _ in traceback.walk_tb(refused.value.__traceback__)]
             assert function.__wrapped__.__code__ not in ran or name in AT_BIRTH
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-# The utmost of what it takes
 
 
 def outputs():

@@ -72,10 +72,6 @@ def test_what_forward_returns_is_checked_too():
             BatchOutput(**good | {part: torch.zeros(shape)})
 
 
-# ---------------------------------------------------------------------------------------------------------------------
-# infer
-
-
 @pytest.mark.parametrize("ask", [models.layer_table, lambda model: infer(model, np.zeros((2, 28, 28), np.uint8))])
 def test_a_look_at_a_model_leaves_every_part_in_its_mode(ask):
     inner = models.MultiTaskAE().eval()

@@ -75,9 +75,6 @@ def test_an_image_is_scored_by_itself(name, known, output, seed):
     np.testing.assert_allclose(pieces, values, rtol=2e-4, atol=1e-4)
 
 
-# ---------------------------------------------------------------------------------------------------------------------
-# Thresholds
-
 LINES = {
     "MeanStd": lambda loose: thresholds.MeanStd(5 * loose),
     "Quantile": thresholds.Quantile,
@@ -110,9 +107,6 @@ def test_what_quantile_and_conformal_promise(known, q, alpha):
     assert (p_values[refused] <= alpha + 1e-9).all() and (p_values[~refused] > alpha - 1e-9).all()
 
 
-# ---------------------------------------------------------------------------------------------------------------------
-# Metrics
-
 answers = st.integers(0, UNKNOWN)
 
 
@@ -144,10 +138,6 @@ def test_ranks_alone_decide(known, unknown, seed):
     curve = metrics.oscr(known, correct, unknown)
     assert 0 <= curve.area <= min(correct.mean(), metrics.auroc(known, unknown)) + 1e-9
     assert curve.correct_classification_rate[-1] == pytest.approx(correct.mean()) and curve.false_positive_rate[-1] == 1
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-# Networks, detector, images
 
 
 @given(batch_size=st.integers(1, 40), n=st.integers(1, 25))

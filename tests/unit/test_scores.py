@@ -75,10 +75,6 @@ def test_logit_scores_by_hand():
     assert scores.msp(far).tolist() == [0] and scores.energy(far).tolist() == [-1e4]
 
 
-# ---------------------------------------------------------------------------------------------------------------------
-# What must first see known images
-
-
 def test_mahalanobis_by_hand():
     codes = [[0, 1], [0, -1], [4, 1], [4, -1], [2, 0], [-2, 0], [6, 0], [2, 0]]
     # both classes have the covariance diag(2, 1/2)

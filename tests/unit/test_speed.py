@@ -101,10 +101,6 @@ def test_fused_layers_are_there_while_a_batch_is_trained_and_at_no_other_time(st
     assert not is_fused(model)
 
 
-# ---------------------------------------------------------------------------------------------------------------------
-# Remembered answers
-
-
 @pytest.fixture
 def images():
     return data.load("mnist").images[:100]

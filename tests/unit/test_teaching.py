@@ -85,9 +85,6 @@ def test_glue(recorded):
     assert recorded == [("accuracy", {RECORD: "0.5"}), ("name", {RECORD: "seven"})]
 
 
-# ---------------------------------------------------------------------------------------------------------------------
-# Exercises
-
 FEW, MANY = np.arange(100) < 1, np.arange(100) < 5
 
 

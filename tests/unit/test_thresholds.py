@@ -74,10 +74,6 @@ def test_defaults():
     assert Tail().fit(NORMAL).value == TailModel(NORMAL).line(0.05)
 
 
-# ---------------------------------------------------------------------------------------------------------------------
-# Tails
-
-
 def test_a_tail_by_hand():
     # 30 scores tie at u = 5: they are not above it, and exactly twenty different ones are
     values = np.r_[np.zeros(50), np.full(30, 5.0), 5 + np.arange(1.0, 21)]
@@ -136,10 +132,6 @@ def test_a_refused_refit_leaves_the_fit_before():
     with pytest.raises(ValueError, match="at least 9"):
         several.fit(np.arange(12.0), np.repeat([0, 1], [10, 2]))
     assert several.value == before
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-# A line for each class; refusals and p-values joined
 
 
 def test_a_line_for_each_class_keeps_its_promise_in_each():
