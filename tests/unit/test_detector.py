@@ -61,6 +61,16 @@ def test_of_any_number_of_classes_the_unknown_is_the_next(classes, digits):
     assert decision.labels[~refused].max() < classes
 
 
+def test_a_score_that_gives_no_number_is_refused(mtae, output):
+    keys = {
+        "norm": (scores.norm, MeanStd()),
+        "odd": (lambda output: scores.norm(output) / (len(output) > 9), MeanStd()),
+    }
+    detector = OpenSetClassifier(mtae, keys).fit_output(output)
+    with pytest.raises(ValueError, match="scores: expected finite numbers, .*odd"), np.errstate(divide="ignore"):
+        detector.decide_output(output[:9])
+
+
 def test_thresholds_are_copied(mtae, digits):
     line = MeanStd(1)
     first, second = (OpenSetClassifier(mtae, {"a": (scores.norm, line), "b": (scores.diff, line)}) for _ in range(2))

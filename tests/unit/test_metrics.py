@@ -96,6 +96,8 @@ def test_expected_cost_by_hand():
     # at 2: half of the known are refused; one of four unknown is accepted, and is worth ten false alarms
     cost = metrics.expected_cost(numbers(1, 3), numbers(2, 3, 4, 5), numbers(2, 9), share_unknown=0.2, ratio=10)
     assert cost.tolist() == pytest.approx([0.8 * 0.5 + 0.2 * 10 * 0.25, 2.0])
+    tied = metrics.expected_cost(numbers(1, 2, 3), numbers(2, 4), numbers(2), share_unknown=0.5, ratio=1)
+    assert tied.tolist() == pytest.approx([0.5 / 3 + 0.5 / 2])
 
 
 def test_openness():

@@ -121,6 +121,8 @@ def test_a_class_without_known_images():
     # known images that are taken for such a class spoil no distance
     mistaken = KNNSum(coded(codes, np.arange(40) // 38), np.zeros(40, int))
     np.testing.assert_allclose(mistaken(known), KNNSum(known, np.zeros(40, int))(known), rtol=0.2)
+    with pytest.raises(ValueError, match="known: expected codes at different"):  # where all are, none is left
+        KNNSum(coded(codes, np.ones(40, int)), np.zeros(40, int))
 
 
 def test_pca_residual_by_hand(digits):
@@ -152,8 +154,9 @@ def test_vim_by_hand():
 def test_vim_refuses_log_probabilities(digits):
     model = zoo.load("cnn")
     known, (weight, bias) = infer(model, digits.images), (p.detach().numpy() for p in model.classifier[0].parameters())
-    with pytest.raises(ValueError, match="log-probabilities"):
-        ViM(known, weight, bias)
+    for logits in (known.logits, 0 * known.logits):
+        with pytest.raises(ValueError, match="log-probabilities"):
+            ViM(told(logits, code=known.code), weight, bias)
     # the factor before the residual may be of any size above 0
     small = told((known.code @ weight.T + bias) / 1000, code=known.code)
     assert np.isfinite(ViM(small, weight, bias)(small)).all()
