@@ -67,7 +67,7 @@ def test_a_score_that_gives_no_number_is_refused(mtae, output):
         "odd": (lambda output: scores.norm(output) / (len(output) > 9), MeanStd()),
     }
     detector = OpenSetClassifier(mtae, keys).fit_output(output)
-    with pytest.raises(ValueError, match="scores: expected finite numbers, .*odd"), np.errstate(divide="ignore"):
+    with pytest.raises(ValueError, match=r"scores: expected finite numbers, .*odd"), np.errstate(divide="ignore"):
         detector.decide_output(output[:9])
 
 
