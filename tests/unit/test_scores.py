@@ -39,7 +39,8 @@ def test_norm_by_hand():
 def test_diff_by_hand():
     output = drawn([0.6, 0.4, 0.9], [0.1])
     assert scores.diff(output).tolist() == [2, 0] and scores.diff(output, level=0.2).tolist() == [3, 0]
-    assert scores.binarised(output, 0.2)[1][0, 0, :4].tolist() == [True, True, True, False]
+    for level, ink in (((), [True, False, True, False]), ((0.2,), [True, True, True, False])):
+        assert scores.binarised(output, *level)[1][0, 0, :4].tolist() == ink
     every = np.arange(256, dtype=np.uint8).repeat(784).reshape(256, 28, 28)  # image and copy are binarised alike
     same = told(reconstruction=every / np.float32(255), images=every)
     assert all(scores.diff(same, level).sum() == 0 for level in (0.2, 0.5, 0.7))
@@ -108,8 +109,9 @@ def test_knn_sum_by_hand():
             np.testing.assert_allclose(KNNSum(known, labels, powers, sample=100, seed=5)(new), sum(parts), rtol=1e-5)
     np.testing.assert_array_equal(KNNSum(known)(new), KNNSum(known, None, (1.0, 0.0), 2000, 0)(new))
     assert np.isfinite(KNNSum(known, sample=2)(new)).all()
-    with pytest.raises(ValueError, match="known: expected codes at different"):
-        KNNSum(coded(np.ones((3, 2))))
+    for same in (np.ones((3, 2)), [[1, 0], [2, 0], [4, 0]]):  # in length and direction, or in direction alone
+        with pytest.raises(ValueError, match="known: expected codes at different"):
+            KNNSum(coded(same))
 
 
 def test_a_class_without_known_images():
@@ -134,7 +136,7 @@ def test_pca_residual_by_hand(digits):
     assert score(told(images=images)).max() < 1e-5 and score(told(images=odd))[0] == pytest.approx(1, abs=1e-4)
     twenty = told(images=np.tile(digits.images[:20], (10, 1, 1)))
     assert PCAResidual(twenty, 19)(twenty).max() < 1e-3
-    for images, components in ((twenty.images, 20), (np.zeros((200, 28, 28)), 1)):
+    for images, components in ((twenty.images, 20), (images, 2), (np.zeros((200, 28, 28)), 1)):
         with pytest.raises(ValueError, match="known: expected images that differ"):
             PCAResidual(told(images=images), components)
 
