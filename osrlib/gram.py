@@ -56,7 +56,7 @@ def gram_rows(maps: Maps["N C P"], orders: several(Count) = ORDERS) -> torch.Ten
 
 
 class GramDeviation:
-    """How far Gram features lie outside what training images of the predicted class showed (section 3).
+    """How far Gram features lie outside what training images of the predicted class showed (Sastry & Oore, section 3).
 
     For each class that is predicted, the smallest and largest value of every feature among the known images are its
     bounds. Outside of them, a feature v deviates by (low − v) / low or (v − high) / high. The deviations of each
@@ -77,12 +77,11 @@ class GramDeviation:
         members = [rest.code[rest.guess == k] for k in self.classes]
         self.low = np.stack([group.min(0) for group in members])
         self.high = np.stack([group.max(0) for group in members])
-        self.expected = np.ones(len(self.starts))
         means = self.deviations(held[np.isin(held.guess, self.classes)]).mean(0)
         self.expected = np.where(means > 0, means, 1)
 
     def deviations(self, output: Output):
-        """The deviation of each layer over the expected one: float [N, layers]; a class without bounds: infinite."""
+        """The deviations of each layer, summed: float [N, layers]; infinite for a class without bounds."""
         total = np.full((len(output), len(self.starts)), np.inf)
         for k, low, high in zip(self.classes, self.low, self.high, strict=True):
             of_class = output.guess == k
@@ -90,10 +89,11 @@ class GramDeviation:
             # 1e-6 as in the authors' code: a feature that was zero in all known images has a bound of zero
             outside = np.maximum(low - v, 0) / (np.abs(low) + 1e-6) + np.maximum(v - high, 0) / (np.abs(high) + 1e-6)
             total[of_class] = np.add.reduceat(outside, self.starts, axis=1)
-        return total / self.expected
+        return total
 
     def __call__(self, output: Output):
-        return np.minimum(self.deviations(output).sum(1), np.finfo(np.float32).max).astype(np.float32)
+        deviation = (self.deviations(output) / self.expected).sum(1)
+        return np.minimum(deviation, np.finfo(np.float32).max).astype(np.float32)
 
 
 checks.guard(__name__)

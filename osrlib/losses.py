@@ -3,12 +3,19 @@
 The losses that train take (output, images, labels) and return their parts, the total first.
 """
 
+from typing import Annotated
+
 import torch
 import torch.nn.functional as F
+from beartype.vale import Is
 
 from osrlib import checks
 from osrlib.checks import ClassTensor, Function, Share, Tensor, number_in
 from osrlib.output import BatchOutput
+
+Drawn = checks.alias(
+    "a BatchOutput with reconstruction", Annotated[BatchOutput, Is[lambda output: output.reconstruction is not None]]
+)
 
 
 def classification_loss(
@@ -24,7 +31,7 @@ def classification_loss(
 
 
 def multitask_loss(
-    output: BatchOutput,
+    output: Drawn,
     images: Tensor["N 1 28 28"],
     labels: ClassTensor["N"],
     weight: number_in(0, 1e6) = 1.0,
@@ -35,8 +42,6 @@ def multitask_loss(
     weight: how much the reconstruction counts (1 in the report); smoothing: of the labels, as in
     :func:`classification_loss` (0 in the report).
     """
-    if output.reconstruction is None:
-        raise ValueError("output: expected one with reconstruction, got one of a network that does not draw")
     cross_entropy = _cross_entropy(output.logits, labels, smoothing)
     mse = F.mse_loss(output.reconstruction, images.squeeze(1))
     return {"loss": cross_entropy + weight * mse, "cross_entropy": cross_entropy, "mse": mse}

@@ -126,7 +126,8 @@ class MultiTaskAE(nn.Module):
 
     def forward(self, x):
         code = self.encoder(x)
-        return BatchOutput(self.classifier(code), code, self.decoder(code).squeeze(1))
+        drawing = self.decoder(code)
+        return BatchOutput(self.classifier(code), code, drawing.squeeze(1))
 
 
 class ReadAE(nn.Module):
@@ -174,10 +175,8 @@ class C2AE(nn.Module):
 
     def decode(self, code: Tensor["N 128"], condition: ClassTensor["N"]) -> torch.Tensor:
         """Draw codes under conditions: float [N, 28, 28] in [0, 1]."""
-        classes, dtype = self.scale.in_features, self.scale.weight.dtype
-        if condition.max() >= classes:
-            raise ValueError(f"condition: expected classes in 0..{classes - 1}, got {condition.max()}")
-        label = (2 * F.one_hot(condition, classes) - 1).to(dtype)
+        dtype = self.scale.weight.dtype
+        label = _plus_minus(condition, self.scale.in_features).to(dtype)
         return self.decoder((self.scale(label) * code + self.shift(label)).to(dtype)).squeeze(1)
 
     def freeze(self):
@@ -201,6 +200,13 @@ class C2AE(nn.Module):
         drawings = self.decode(code.repeat_interleave(classes, 0), conditions).unflatten(0, (n, classes))
         errors = (drawings - x).abs().mean((2, 3))
         return BatchOutput(logits, code, drawings[torch.arange(n), errors.argmin(1)], errors)
+
+
+def _plus_minus(condition, classes):
+    """+1 at the class, −1 elsewhere: int64 [N, classes]."""
+    if condition.max() >= classes:
+        raise ValueError(f"condition: expected classes in 0..{classes - 1}, got {condition.max()}")
+    return 2 * F.one_hot(condition, classes) - 1
 
 
 def count_parameters(model: nn.Module) -> int:

@@ -1,7 +1,7 @@
 """Where to draw the line: fit on the scores of known images, refuse what lies beyond.
 
-Each threshold has ``fit(scores)``, which returns itself; then ``value``, the line in the unit of the score; and
-``reject(scores)``, True where the score is larger than the value. ValueError for ``value`` before ``fit``.
+Each threshold has ``fit(scores)``, which returns itself; then ``value``, in the unit of the score; and
+``reject(scores)``, True where the score is larger than that. ValueError for ``value`` before ``fit``.
 """
 
 import numpy as np
@@ -16,8 +16,7 @@ TailShare = checks.number("a number in (0, 0.5]", lambda value: 0 < value <= 0.5
 class Threshold:
     """What the thresholds of one line share. Each knows how to draw its own: ``line(scores)``."""
 
-    needs = 1
-    """How many known images it takes to fit it."""
+    needs = 1  # known images, to be fitted
 
     def __getattr__(self, name):
         if name in ("value", "calibration", "match"):
@@ -26,6 +25,8 @@ class Threshold:
 
     def fit(self, scores: Numbers["N"]):
         """Set the value from the scores of known images."""
+        if len(scores) < self.needs:
+            raise ValueError(f"scores: expected at least {self.needs} for {self!r}, got {len(scores)}")
         return self._set(self.line(scores.astype(np.float64)))
 
     def _set(self, value):
@@ -39,9 +40,8 @@ class Threshold:
         return scores.astype(np.float64) > self.value
 
     def __repr__(self):
-        told = ", ".join(f"{name}={self.__dict__[name]:g}" for name in ("k", "q", "alpha", "unknown", "share")
-                         if name in self.__dict__)  # fmt: skip
-        return f"{type(self).__name__}({told})"
+        own = {k: v for k, v in vars(self).items() if k in ("k", "q", "alpha", "unknown", "share")}
+        return f"{type(self).__name__}({', '.join(f'{name}={value:g}' for name, value in own.items())})"
 
 
 class MeanStd(Threshold):
@@ -81,9 +81,7 @@ class TailModel:
     def __init__(self, scores: Numbers["N"], share: TailShare = 0.1):
         self.known = np.sort(scores.astype(np.float64))
         self.start = np.quantile(self.known, 1 - share)
-        excess = self.known[self.known > self.start] - self.start
-        if (different := len(np.unique(excess))) < 20:
-            raise ValueError(f"scores: expected at least 20 different ones in the tail to fit, got {different}")
+        excess = _excesses(self.known, self.start)
         self.mass = len(excess) / len(self.known)
         # the search for the fit starts at a scale of 1: their median is a unit that suits it, whatever the score's own
         unit = np.median(excess)
@@ -103,10 +101,17 @@ class TailModel:
         return self.start + scipy.stats.genpareto.isf(alpha / self.mass, self.shape, scale=self.scale)
 
 
+def _excesses(scores, start):
+    excess = scores[scores > start] - start
+    if len(np.unique(excess)) < 20:
+        raise ValueError("scores: expected at least 20 different ones in the tail to fit, got fewer")
+    return excess
+
+
 class Tail(Threshold):
     """Extreme-value threshold: refuse where a share ``alpha`` of known images is expected beyond, by a fitted tail.
 
-    What it promises, it promises under the :class:`TailModel`, left behind as ``tail``. alpha: at most share.
+    It promises as much as the :class:`TailModel` holds, which is left behind as ``tail``. alpha: at most share.
     """
 
     def __init__(self, alpha: TailShare = 0.05, share: TailShare = 0.1):
@@ -164,8 +169,6 @@ class Conformal(Threshold):
         self.needs = max(1, int(np.ceil(1 / alpha - 1 - 1e-9)))
 
     def line(self, scores):
-        if len(scores) < self.needs:
-            raise ValueError(f"scores: expected at least {self.needs} for this alpha, got {len(scores)}")
         rank = max(1, int(np.ceil((len(scores) + 1) * (1 - self.alpha) - 1e-9)))
         self.calibration = np.sort(scores)
         return self.calibration[rank - 1]

@@ -38,6 +38,8 @@ TIDY = (
     r'(?<=<div) role="list"(?= class="citation-list">)',
 )
 """What is taken out of every rendered page."""
+SCROLLS = '<div class="pst-scrollable-table-container"'
+"""A table wider than the screen scrolls in this. The theme forgot the tab stop without which no key reaches it."""
 JUPYTER_BOOK = [sys.executable, "-c", "from jupyter_book.cli.main import main; main()"]
 
 
@@ -116,7 +118,8 @@ def render():
         raise BuildError("Jupyter Book found the faults above")
     html, archive = paths.RENDER / "_build" / "html", paths.BUILD / ARCHIVE
     for page in html.rglob("*.html"):
-        page.write_text(re.sub("|".join(TIDY), "", page.read_text(encoding="utf-8")), encoding="utf-8")
+        text = re.sub("|".join(TIDY), "", page.read_text(encoding="utf-8"))
+        page.write_text(text.replace(SCROLLS, f'{SCROLLS} tabindex="0"'), encoding="utf-8")
     packed = shutil.make_archive(paths.RENDER / archive.stem, "zip", html.parent, "html")
     # last, so that an interrupted build leaves the page of the one before
     os.replace(packed, archive)

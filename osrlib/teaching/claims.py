@@ -46,15 +46,22 @@ def check(
     """Check low ≤ value ≤ high, show the value with its band, and record it for the book's page of claims.
 
     name: the claim in words; value: a number, or one for each seed or split, of which the mean is checked and the
-    standard deviation shown; fmt: how the numbers are printed; n, spread: what a single number was measured on, and
-    what is known of its standard deviation; said: what the report or a paper prints for it; reference: the reference
-    run's figure, which stands in, marked as such, where ``value`` is None because a world is missing here.
+    standard deviation shown; fmt: how the numbers are printed; n, spread: on how many images a single number was
+    measured, and its standard deviation over the reference run's seeds; said: what the report or a paper prints for it;
+    reference: the reference run's figure, which stands in, marked as such, where ``value`` is None because a world is
+    missing here.
     The text of the output is the verdict alone, the same on every machine. ClaimFailed outside the band.
     """
     if low > high:
         raise ValueError(f"low, high: expected low ≤ high, got {low} and {high}")
-    if isinstance(value, np.ndarray):
-        n, spread, value = len(value), float(value.std(ddof=1)) if len(value) > 1 else None, float(value.mean())
+    over = " over seeds"
+    if isinstance(value, np.ndarray):  # then n says how many
+        over, n, value, spread = (
+            "",
+            len(value),
+            float(value.mean()),
+            float(value.std(ddof=1)) if len(value) > 1 else None,
+        )
     stands_in = value is None
     if stands_in:
         if reference is None:
@@ -63,7 +70,9 @@ def check(
     number = float(reference if stands_in else value)
     holds = low <= number <= high
     verdict = f"{name} within {low:{fmt}} to {high:{fmt}}: {'yes' if holds else 'NO'}"
-    told = f"{number:{fmt}}" + (f" ± {spread:{fmt}}" if spread is not None else "") + (f", n = {n:,}" if n else "")
+    told = (
+        f"{number:{fmt}}" + (f" ± {spread:{fmt}}{over}" if spread is not None else "") + (f", n = {n:,}" if n else "")
+    )
     claim = {
         "claim": name, "value": number, "low": float(low), "high": float(high), "fmt": fmt, "n": n, "spread": spread,
         "said": said, "reference": stands_in,

@@ -21,7 +21,7 @@ def shoot(page, name):
 @every_page
 def test_it_loads_whole_and_light(page, site, name):
     loaded = []
-    page.on("response", loaded.append)
+    page.on("response", lambda answer: loaded.append(answer))  # playwright takes no method of a list
     page.goto(f"{site}/{name}", wait_until="networkidle")
     # as servers send them: text compressed
     weight = sum(len(gzip.compress(answer.body(), 6)) for answer in loaded if answer.url.startswith("http"))

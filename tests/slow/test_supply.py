@@ -1,100 +1,40 @@
-"""What comes from elsewhere: no pickle is loaded, the workflow runs pinned actions with the least permissions, and the
+"""What comes from elsewhere: no pickle is loaded, workflows run pinned actions with the least permissions, and the
 licences of all that is used go together with the book's.
 """
 
-import ast
 import fnmatch
 import re
 import subprocess
+import sys
 
-import jupytext
 import pytest
 import yaml
 
-from osrlib import data
 from tools import licences, paths
 
 WORKFLOWS = sorted((paths.ROOT / ".github" / "workflows").glob("*.y*ml"))
-PICKLES = {"pickle", "cPickle", "dill", "cloudpickle", "shelve", "marshal"}
-LOADERS = {"torch.load", "torch.hub.load", "joblib.load", "pandas.read_pickle", "yaml.load", "os.system", "eval",
-           "exec", "torchvision.datasets.CIFAR10", "torchvision.datasets.CIFAR100", "importlib.import_module",
-           "torch.serialization.load", "torch.jit.load", "yaml.unsafe_load", "yaml.full_load", "__import__",
-}  # fmt: skip
-"""What runs what a file says. torchvision's CIFAR10 unpickles what it has downloaded."""
-OWN = {"osrlib/__init__.py": ["importlib.import_module"], "osrlib/checks.py": ["exec"]}
-"""Where the code that is run is the library's own: its modules by name, and what signatures say."""
+STRANGE = """\
+import cloudpickle
+import pickle
+import torch.hub
+from torch import load as read
+from torchvision.datasets import CIFAR10
+map(torch.load, files)
+subprocess.run("ls", shell=True)
+eval(text)
+exec(text)
+import yaml; yaml.load(text)
+"""
 
 
-def imported(tree):
-    """What the names of a piece of code were imported as: dict name → full name."""
-    meant = {"np": "numpy", "pd": "pandas", "datasets": "torchvision.datasets"}
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            meant |= {alias.asname: alias.name for alias in node.names if alias.asname}
-            meant |= {top: top for alias in node.names if not alias.asname for top in alias.name.split(".")[:1]}
-        elif isinstance(node, ast.ImportFrom):
-            meant |= {alias.asname or alias.name: f"{node.module}.{alias.name}" for alias in node.names}
-    return meant
-
-
-def faults(code):
-    """What in a piece of code could run a stranger's: a list of words, empty where there is nothing."""
-    tree = ast.parse(code)
-    meant, harmless, found = imported(tree), set(), []
-    for node in ast.walk(tree):  # a call comes before the name of what it calls
-        if isinstance(node, ast.Import | ast.ImportFrom):
-            modules = [alias.name for alias in node.names] if isinstance(node, ast.Import) else [node.module or ""]
-            found += [module for module in modules if module.split(".")[0] in PICKLES]
-        elif isinstance(node, ast.Call):
-            options = {one.arg: ast.unparse(one.value) for one in node.keywords}
-            found += ["shell"] if "shell" in options else []
-            if options.get("allow_pickle") == "False":
-                harmless.add(node.func)
-            elif "allow_pickle" in options:
-                found.append("allow_pickle")
-            if ast.unparse(node.func) == "getattr" and isinstance(node.args[1], ast.Constant):
-                found += [loader for loader in LOADERS if loader.split(".")[-1] == node.args[1].value]
-        elif isinstance(node, ast.Attribute | ast.Name):  # called here, or handed on to be called
-            first, *rest = ast.unparse(node).split(".")
-            name = ".".join([meant.get(first, first), *rest])
-            found += [name] if name in LOADERS or (name == "numpy.load" and node not in harmless) else []
-    return found
-
-
-def product():
-    """Every piece of code that a reader runs: file name → code."""
-    files = [file for part in ("osrlib", "experiments", "tools") for file in (paths.ROOT / part).rglob("*.py")]
-    code = {file.relative_to(paths.ROOT).as_posix(): file.read_text(encoding="utf-8") for file in files}
-    for chapter in paths.CHAPTERS.glob("*.md"):
-        cells = jupytext.read(chapter, fmt="md:myst").cells
-        lines = "\n".join(cell.source for cell in cells if cell.cell_type == "code").splitlines()
-        code[chapter.name] = "\n".join(line for line in lines if not line.lstrip().startswith("%"))
-    return code
-
-
-def test_no_pickle_is_ever_loaded():
-    code = product()
-    assert len(code) > 30
-    assert {name: found for name, text in code.items() if (found := faults(text))} == OWN
-
-
-@pytest.mark.parametrize(
-    "code",
-    [
-        "from cloudpickle import loads",
-        "import torch as t\nt.load('x.pt')",
-        "from torch import load as read\nread('x.pt')",
-        "import torch.hub\ntorch.hub.load('a', 'b')",
-        "import torch\nmap(torch.load, files)",
-        "np.load(file)",
-        "partial(np.load, allow_pickle=True)",
-        "getattr(datasets, 'CIFAR10')(folder)",
-        "subprocess.run('ls', shell=True)",
-        "eval(text)",
-    ],
-)
-def test_what_the_search_finds(code):
-    assert faults(code)
+def test_the_linter_refuses_what_runs_what_a_file_says():
+    command = [sys.executable, "-m", "ruff", "check", "--output-format=concise", "--stdin-filename=osrlib/a.py", "-"]
+    told = subprocess.run(command, cwd=paths.ROOT, input=STRANGE, capture_output=True, text=True).stdout
+    found = {int(line) for line in re.findall(r"a\.py:(\d+):\d+: (?:S\d+|TID251) ", told)}
+    assert found == set(range(1, 1 + len(STRANGE.splitlines())))
+    for folder in ("osrlib", "experiments", "tools", "book", "notebooks"):  # NumPy unpickles where it is told to
+        for file in (paths.ROOT / folder).rglob("*.*"):
+            assert b"allow_pickle=True" not in file.read_bytes(), file
 
 
 @pytest.mark.parametrize("workflow", WORKFLOWS, ids=[file.name for file in WORKFLOWS])
@@ -162,9 +102,7 @@ OSI = "Classifier: License :: OSI Approved ::"
     [
         ("License: UNKNOWN", "", False),
         ("License-Expression: MIT AND GPL-3.0-only", "MIT AND GPL-3.0-only", False),
-        ("License-Expression: LicenseRef-NVIDIA-Proprietary", "LicenseRef-NVIDIA-Proprietary", False),
         (f"License: MIT\n{OSI} GNU Affero General Public License v3", "AGPL, MIT", False),
-        ("License: Made-up Licence", "Made-up Licence", False),
         ("License: MPL-2.0 AND MIT", "MIT, MPL-2.0", True),
         (f"License: BSD 3-Clause License\n        The text\n{OSI} BSD License", "BSD-3-Clause", True),
     ],
@@ -178,16 +116,6 @@ def test_a_new_dependency_under_an_unknown_licence_is_caught(told, said, welcome
     monkeypatch.syspath_prepend(tmp_path)
     found = licences.packages()["made-up"]
     assert found == ("1.0", said, "test") and bool(unwelcome({"made-up": found})) is not welcome
-
-
-def test_the_licences_page_lists_every_package_and_world():
-    page = licences.page()
-    pins = re.findall(r"^(\S+)==\S+$", (paths.ROOT / "constraints.txt").read_text(encoding="utf-8"), re.M)
-    assert len(pins) > 100
-    for name in pins:
-        assert len(re.findall(rf"^\| {re.escape(name)} \| \S+ \| [^|]+ \| [^|]+ \|$", page, re.M)) == 1, name
-    assert all(f"| {world.title} | {world.licence} | {world.source} | " in page for world in data.WORLDS.values())
-    assert "| not told |" not in page
 
 
 def test_whatever_the_page_brings_of_others_has_a_row(html):

@@ -39,9 +39,10 @@ NUMBERS, OTHERS = random.gamma(2, 1, 300), random.gamma(9, 1, 300)
 MODEL = models.MultiTaskAE(classes=3).eval()
 SET = data.ImageSet(IMAGES, LABELS, "noise", ("a", "b", "c"))
 KEYS = {"norm": (scores.norm, thresholds.Conformal(0.1))}
+BATCH = BatchOutput(torch.randn(60, 3), torch.rand(60, 128), torch.rand(60, 28, 28))
 BY_ANNOTATION = {  # a valid value for each kind of argument
     Output: KNOWN, models.C2AE: models.C2AE(3), torch.nn.Module: MODEL, data.ImageSet: SET, plt.Axes: None,
-    BatchOutput: BatchOutput(torch.randn(60, 3), torch.rand(60, 128), torch.rand(60, 28, 28)), bool: False,
+    BatchOutput: BATCH, losses.Drawn: BATCH, bool: False,
     training.Recipe: training.Recipe(1, 30, 1e-3), torch.device: torch.device("cpu"), str: "text", tuple: ("a",),
     dict: {"x": 1}, checks.Function: dict, thresholds.Threshold: thresholds.MeanStd(), checks.Path: ".",
     Image.Image: Image.fromarray(IMAGES[0]), models.MultiTaskAE: MODEL,
