@@ -136,9 +136,9 @@ def test_pca_residual_by_hand(digits):
     assert score(told(images=images)).max() < 1e-5 and score(told(images=odd))[0] == pytest.approx(1, abs=1e-4)
     twenty = told(images=np.tile(digits.images[:20], (10, 1, 1)))
     assert PCAResidual(twenty, 19)(twenty).max() < 1e-3
-    for images, components in ((twenty.images, 20), (images, 2), (np.zeros((200, 28, 28)), 1)):
+    for few, components in ((twenty.images, 20), (images, 2), (np.zeros((200, 28, 28)), 1)):
         with pytest.raises(ValueError, match="known: expected images that differ"):
-            PCAResidual(told(images=images), components)
+            PCAResidual(told(images=few), components)
 
 
 def test_vim_by_hand():
