@@ -2,6 +2,7 @@
 
 import os
 
+import matplotlib
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
@@ -9,7 +10,7 @@ from hypothesis import HealthCheck, settings
 from osrlib import data, zoo
 from osrlib.output import Output, infer
 
-os.environ.setdefault("MPLBACKEND", "agg")
+matplotlib.use("agg")  # not by the environment: the kernels of notebooks would draw nothing
 
 # a run that is green is green again; "wild" looks for what these examples miss
 settings.register_profile("book", derandomize=True, database=None, deadline=None, max_examples=20)
