@@ -90,6 +90,8 @@ def judged(labels, known, unknown):
 
 def start(main):
     """Run the main function of an experiment."""
+    for stream in (sys.stdout, sys.stderr):  # where a console lacks a letter, it prints a ?
+        stream.reconfigure(errors="replace")
     try:
         main()
     except KeyboardInterrupt:
