@@ -113,7 +113,7 @@ def row(round, weight, smoothing, digits, seed):
     classes = range(10) if digits == "ten" else SIX
     train, known, worlds = sets(classes)
     training.seed_everything(seed)
-    model = models.MultiTaskAE(classes=len(classes))
+    model = models.SigmoidAE(classes=len(classes))
     loss = partial(losses.multitask_loss, weight=weight, smoothing=smoothing)
     training.fit(model, loss, train, "steady", seed=seed, progress=False)
     made, rules = ROUNDS[round]

@@ -73,7 +73,7 @@ class OpenSetClassifier:
         was trained on (default: the first 50,000 digits of MNIST).
         """
         model = zoo.load("mtae-rule") if model is None else model
-        known = data.load("mnist", "train")[: zoo.MODELS["mtae-rule"].images] if known is None else known
+        known = zoo.MODELS["mtae-rule"].digits() if known is None else known
         output = infer(model, known.images)
         return cls(
             model,

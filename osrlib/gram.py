@@ -9,7 +9,7 @@ from torch import nn
 
 from osrlib import checks
 from osrlib.checks import Count, Labels, Maps, Seed, Share, several
-from osrlib.models import BaselineCNN, MultiTaskAE
+from osrlib.models import BaselineCNN, SigmoidAE
 from osrlib.output import BatchOutput, Output
 
 ORDERS = (1, 2, 3, 4, 5)
@@ -24,7 +24,7 @@ class GramFeatures(nn.Module):
     ``BaselineCNN`` the code as well, since it is ≥ 0 there.
     """
 
-    def __init__(self, model: BaselineCNN | MultiTaskAE, orders: several(Count) = ORDERS):
+    def __init__(self, model: BaselineCNN | SigmoidAE, orders: several(Count) = ORDERS):
         super().__init__()
         self.model, self.orders = model, tuple(orders)
         channels = (64, 32, 256) if isinstance(model, BaselineCNN) else (16, 32)

@@ -52,7 +52,7 @@ Network = checks.name_of(NETWORKS)
 
 def spec(network: Network, classes: whole_number(1, 10)) -> zoo.Spec:
     """How a network of the protocol is built and trained, for so many classes."""
-    build, c2ae = partial(models.MultiTaskAE, classes=classes), zoo.MODELS["c2ae"]
+    build, c2ae = partial(models.SigmoidAE, classes=classes), zoo.MODELS["c2ae"]
     return {
         "plain": zoo.Spec(build, partial(losses.multitask_loss, weight=0.0), training.RECIPES["steady"]),
         "multi-task": replace(zoo.MODELS["mtae-rule"], build=build),

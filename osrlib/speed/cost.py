@@ -55,7 +55,9 @@ def here(name, images):
     spec.fit(model, digits[:2048], **recipes, progress=False)  # the first batches pay for memory that others use again
     history = spec.fit(model, digits, **recipes, progress=False)
     added = _peak_memory() - before
-    seconds = sum(spec.images / images * s.epochs * row["seconds"] for s, row in zip(stages, history, strict=True))
+    seconds = sum(
+        len(spec.digits()) / images * s.epochs * row["seconds"] for s, row in zip(stages, history, strict=True)
+    )
     infer(model, digits.images[:500])
     start = time.perf_counter()
     infer(model, digits.images)

@@ -36,17 +36,17 @@ def encode(encoder, x):
         return Encoder.forward(encoder, x)
     first = encoder.relu(convolve_normalise_pool(x, encoder.conv1, encoder.norm1))
     second = encoder.relu(encoder.pool(encoder.norm2(encoder.conv2(first))))
-    return encoder.linear(encoder.flatten(second))
+    return encoder.last(encoder.linear(encoder.flatten(second)))
 
 
 def decode(decoder, code):
     """As ``Decoder.forward`` does in training."""
-    return decoder.enlarge(decoder.squash(enlarge_convolve(decoder.maps(code), decoder.conv2, 2)))
+    return decoder.enlarge(decoder.last(enlarge_convolve(decoder.maps(code), decoder.conv2, 2)))
 
 
 def decode_finely(decoder, code):
     """As ``FineDecoder.forward`` does in training."""
-    return decoder.squash(enlarge_convolve(decoder.maps(code), decoder.conv2, 4))
+    return decoder.last(enlarge_convolve(decoder.maps(code), decoder.conv2, 4))
 
 
 FUSED = {Encoder: encode, Decoder: decode, FineDecoder: decode_finely}
