@@ -140,18 +140,17 @@ Numbers = _Arrays(
 PValues = _Arrays(
     "an array of numbers in (0, 1]", jaxtyping.Float, np.ndarray, PLAIN & Is[lambda a: bool(((a > 0) & (a <= 1)).all())]
 )
-LARGEST = 1e15
-"""The largest number that an output may hold. Squares of larger ones leave no room in float32 for their sum."""
-Part = _Arrays(
-    f"an array of finite floating-point numbers up to {LARGEST:g}", jaxtyping.Float, np.ndarray,
-    PLAIN & Is[lambda a: bool((np.abs(a) <= np.float64(LARGEST)).all())],
-)  # fmt: skip
+FloatArray = _Arrays("an array of floating-point numbers", jaxtyping.Float, np.ndarray, PLAIN)
 Labels = _Arrays(
     "an array of whole numbers ≥ 0", jaxtyping.Integer, np.ndarray, PLAIN & Is[lambda a: bool((a >= 0).all())]
 )
 Mask = _Arrays("an array of True and False", jaxtyping.Bool, np.ndarray, PLAIN)
 Pixels = _Arrays("a uint8 array", jaxtyping.UInt8, np.ndarray, PLAIN)
 Images = Pixels["N 28 28"]
+AnyTensor = _Arrays(
+    "a dense tensor of floating-point numbers", jaxtyping.Float, torch.Tensor,
+    IsAttr["layout", IsEqual[torch.strided]] & IsAttr["is_meta", IsEqual[False]],
+)  # fmt: skip
 Tensor = _Arrays("a dense tensor of finite floating-point numbers", jaxtyping.Float, torch.Tensor, Is[_moderate])
 PixelTensor = _Arrays("a uint8 tensor", jaxtyping.UInt8, torch.Tensor, Is[_dense])
 Maps = _Arrays(

@@ -15,33 +15,46 @@ from osrlib.scores import KNNSum, PCAResidual
 from osrlib.thresholds import Conformal, Threshold
 
 
+class Key(NamedTuple):
+    """What refuses an image: a score, and a threshold for it."""
+
+    score: Callable
+    threshold: Threshold
+
+
 class Decision(NamedTuple):
     """What was decided, and why: N images, S keys, K classes.
 
     labels: int64 [N], 0..K − 1, or K for unknown (of the digits: ``UNKNOWN`` = 10); guess: int64 [N], what the
     classifier would have said; scores: float32 [N, S]; refused: bool [N, S], which score lies beyond its threshold;
-    names: of the S keys. p_values: float64 [N, S], one a key, and p_value: [N], all of them in one, in (0, 1]; None
-    where a threshold is not conformal, or where the rule is not ``any_of``.
+    keys, rule: who refused.
     """
 
     labels: np.ndarray
     guess: np.ndarray
     scores: np.ndarray
     refused: np.ndarray
-    names: tuple
-    p_values: np.ndarray | None
-    p_value: np.ndarray | None
+    keys: dict
+    rule: Callable
 
     def reasons(self) -> list:
         """Which keys refused each image: a list of N strings, empty where none did."""
-        return [", ".join(np.array(self.names)[row]) for row in self.refused]
+        return [", ".join(np.array(list(self.keys))[row]) for row in self.refused]
 
+    @property
+    def p_values(self):
+        """float64 [N, S] in (0, 1], one a key; None where a threshold is not conformal."""
+        if not all(isinstance(key.threshold, Conformal) for key in self.keys.values()):
+            return None
+        columns = zip(self.keys.values(), self.scores.T, strict=True)
+        return np.stack([key.threshold.p_values(column) for key, column in columns], 1)
 
-class Key(NamedTuple):
-    """What refuses an image: a score, and a threshold for it."""
-
-    score: Callable
-    threshold: Threshold
+    @property
+    def p_value(self):
+        """float64 [N] in (0, 1], all of them in one; None where there are none, or the rule is not ``any_of``."""
+        if self.p_values is None or self.rule is not thresholds.any_of:
+            return None
+        return thresholds.union_bound(self.p_values.T, np.array([key.threshold.alpha for key in self.keys.values()]))
 
 
 class OpenSetClassifier:
@@ -123,15 +136,7 @@ class OpenSetClassifier:
         if np.shape(unknown) != output.guess.shape:
             raise ValueError(f"rule(…): expected an answer for each image, got {describe(unknown)}")
         labels = np.where(unknown, output.logits.shape[1], output.guess)
-        return Decision(labels, output.guess, scores, refused, tuple(self.keys), *self._p_values(values))
-
-    def _p_values(self, values):
-        lines = [key.threshold for key in self.keys.values()]
-        # one p-value for all is the OR rule's
-        if self.rule is not thresholds.any_of or not all(isinstance(line, Conformal) for line in lines):
-            return None, None
-        each = np.stack([line.p_values(value) for line, value in zip(lines, values, strict=True)])
-        return each.T, thresholds.union_bound(each, np.array([line.alpha for line in lines]))
+        return Decision(labels, output.guess, scores, refused, self.keys, self.rule)
 
 
 checks.guard(__name__)

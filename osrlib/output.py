@@ -1,5 +1,6 @@
 """What a network says of images: of one batch in training, and of as many as you like afterwards."""
 
+import os
 import threading
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ import torch
 from torch import nn
 
 from osrlib import checks
-from osrlib.checks import Count, Images, Part, PixelTensor, Tensor
+from osrlib.checks import AnyTensor, Count, FloatArray, Images, PixelTensor, describe
 from osrlib.speed import remember
 
 
@@ -23,12 +24,14 @@ class BatchOutput:
     None for what a network does not have.
     """
 
-    logits: Tensor["N K"]
-    code: Tensor["N D"]
-    reconstruction: Tensor["N 28 28"] | None = None
-    errors: Tensor["N C"] | None = None
+    logits: AnyTensor["N K"]
+    code: AnyTensor["N D"]
+    reconstruction: AnyTensor["N 28 28"] | None = None
+    errors: AnyTensor["N C"] | None = None
 
 
+LARGEST = 1e15
+"""The largest number that an output may hold. Squares of larger ones leave no room in float32 for their sum."""
 PARTS = ("logits", "code", "reconstruction", "images", "errors")
 
 
@@ -42,14 +45,16 @@ class Output:
 
     def __init__(
         self,
-        logits: Part["N K"],
-        code: Part["N D"] | None = None,
-        reconstruction: Part["N 28 28"] | None = None,
+        logits: FloatArray["N K"],
+        code: FloatArray["N D"] | None = None,
+        reconstruction: FloatArray["N 28 28"] | None = None,
         images: Images | None = None,
-        errors: Part["N C"] | None = None,
+        errors: FloatArray["N C"] | None = None,
     ):
         for name, part in zip(PARTS, (logits, code, reconstruction, images, errors), strict=True):
             if part is not None:
+                if not (np.abs(part) <= np.float64(LARGEST)).all():
+                    raise ValueError(f"{name}: expected finite numbers up to {LARGEST:g}, got {describe(part)}")
                 # contiguous: torch takes no array that is mirrored
                 setattr(self, name, np.ascontiguousarray(part, dtype=np.uint8 if name == "images" else np.float32))
         self.guess = self.logits.argmax(1)
@@ -87,7 +92,8 @@ def infer(model: nn.Module, images: Images, batch_size: Count = 250) -> Output:
     Every score is a function of the :class:`Output`, so that each image passes through the network once. Where the
     book is built, results over many images are shared between chapters (:mod:`osrlib.speed.remember`).
     """
-    parts = remember.output(partial(_infer, batch_size=batch_size), model, images)
+    ask = partial(_infer, batch_size=batch_size)
+    parts = remember.output(ask, model, images) if remember.FOLDER in os.environ else ask(model, images)
     return Output(**parts, images=images)
 
 
@@ -100,7 +106,7 @@ def _infer(model, images, batch_size):
         for i in range(0, len(images), batch_size):
             batch = model(to_input(images[i : i + batch_size], device).to(dtype))
             if not isinstance(batch, BatchOutput):
-                raise ValueError(f"model: expected one that returns a BatchOutput, got {checks.describe(batch)}")
+                raise ValueError(f"model: expected one that returns a BatchOutput, got {describe(batch)}")
             for name, part in vars(batch).items():
                 if part is not None:
                     # room for all at once: scattered between the batches, the results would break up the memory
@@ -142,13 +148,15 @@ def evaluating(model: nn.Module):
     One thread at a time: another that shares the model would set it back to training in the middle.
     """
     with _one_at_a_time:
-        modes = [(module, module.training) for module in model.modules()]
+        modes = {}
+        for module in model.modules():
+            modes[module] = module.training
         model.eval()
         try:
             yield model
         finally:
             # one by one: train() of the whole would set modules that differ from it
-            for module, training in modes:
+            for module, training in modes.items():
                 module.training = training
 
 

@@ -66,8 +66,8 @@ class KNN:
         return np.ascontiguousarray(code / length**self.normalise, dtype=np.float32)
 
     def __call__(self, output: Output) -> Float[np.ndarray, "N"]:
-        group = output.guess if self.in_class else np.zeros(len(output), int)
-        code, distance = self.place(output.code), np.full(len(output), FURTHEST)
+        group = output.guess if self.in_class else np.zeros_like(output.guess)
+        code, distance = self.place(output.code), np.full(len(group), FURTHEST)
         for label in set(group.tolist()) & set(self.banks):
             distance[group == label] = self.banks[label].kneighbors(code[group == label])[0][:, -1]
         return distance
@@ -99,9 +99,9 @@ class KNNSum:
 
     def __call__(self, output: Output) -> Float[np.ndarray, "N"]:
         with np.errstate(over="ignore"):  # an image of a class without known images is infinitely far
-            total = sum(
-                distance(output) / spread for distance, spread in zip(self.distances, self.spreads, strict=True)
-            )
+            total = 0
+            for distance, spread in zip(self.distances, self.spreads, strict=True):
+                total += distance(output) / spread
         return np.minimum(total, FURTHEST)
 
 

@@ -26,7 +26,7 @@ def test_the_reports_rule(detector, digits, output):
     assert (detector.predict(data.load("noise").images[:50]) == UNKNOWN).all()
     decision = detector.decide(digits.images)
     assert decision.labels.dtype == np.int64 and decision.scores.dtype == np.float32
-    assert decision.names == ("norm", "diff") == tuple(detector.lines)
+    assert list(decision.keys) == ["norm", "diff"] == list(detector.lines)
     np.testing.assert_array_equal(decision.refused, decision.scores > list(detector.lines.values()))
     np.testing.assert_array_equal(decision.labels, np.where(decision.refused.any(1), UNKNOWN, output.guess))
     assert (decision.guess == digits.labels).mean() > 0.96
@@ -46,7 +46,7 @@ def test_reasons_and_another_rule(mtae, digits, output):
     wanted = [", ".join(name for name, no in zip(keys, row, strict=True) if no) for row in decision.refused]
     assert decision.reasons() == wanted and set(wanted) == {"", "first", "other", "first, other"}
     np.testing.assert_array_equal(milder.labels == UNKNOWN, decision.refused.all(1))
-    assert milder.p_values is None and milder.p_value is None  # they are the OR rule's
+    assert milder.p_value is None  # one for all keys is the OR rule's
     for answer in (None, 1, np.zeros(3, bool), np.zeros((500, 1), bool)):
         with pytest.raises(ValueError, match="rule"):
             OpenSetClassifier(mtae, strict.keys, rule=lambda *_, answer=answer: answer).decide_output(output)
@@ -113,7 +113,7 @@ def test_the_recommended_rule_keeps_its_promise(rule):
     digits = data.load("mnist")
     decision = rule.decide(digits.images)
     refused = decision.labels == UNKNOWN
-    assert decision.names == ("code", "pixels") and decision.p_values.shape == (10_000, 2)
+    assert list(decision.keys) == ["code", "pixels"] and decision.p_values.shape == (10_000, 2)
     assert 0.005 < refused.mean() < 0.015 and (decision.labels == digits.labels).mean() > 0.975
     # one p-value tells the same as the two lines
     np.testing.assert_array_equal(decision.p_value <= 0.01 + 1e-12, refused)

@@ -187,6 +187,7 @@ NEVER = [b"text", object(), Shy(), np.array([Shy()]), 1j, float("nan"), float("i
          [None], np.ones(5, complex),
          np.full(5, np.nan), torch.full((4, 5), torch.nan), np.ma.masked_array([1.0, 2], [0, 1])]  # fmt: skip
 """What makes sense nowhere."""
+FLOATS = (np.float32, np.float64, torch.float32, torch.float64)
 RANGE = re.compile(r"a (whole )?number (?:in ([\[(]?)(\S+?)(?:\.\.|, )(\S+?)([\])]?)|([>≥]) (\S+))")
 """How a refusal tells a range: the numbers to try are taken from what a reader is told."""
 
@@ -217,6 +218,14 @@ def spoilt(value, dims):
 
 
 def forbidden(hint, value):
+    """What a hint refuses. One that asks for no finite numbers leaves it to the body to look."""
+    any_number = "of floating-point numbers" in checks.expected(hint)
+    for junk in _forbidden(hint, value):
+        if not (any_number and isinstance(junk, np.ndarray | torch.Tensor) and junk.dtype in FLOATS):
+            yield junk
+
+
+def _forbidden(hint, value):
     kinds, told = members(hint), checks.expected(hint)
     yield from NEVER
     for junk in (None, "nonsense", ["text", None], 3, True):
