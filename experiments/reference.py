@@ -1,11 +1,15 @@
 """The reference run: train every model from scratch, measure, and write the weights and ``reference.json``.
 
-    python -m experiments.reference          about two hours on two cores; goes on where it was interrupted
+    python -m experiments.reference              about two hours on two cores; goes on where it was interrupted
+    python -m experiments.reference PART …       only these parts, such as "mtae" or "ladder"; the others stay
 
 Each training (``trainings.py``) is kept in ``_build/trainings`` until the run is complete. At the end the run says how
 far its figures are from those of the run before.
 """
 
+import argparse
+import functools
+import json
 import shutil
 import sys
 import time
@@ -15,25 +19,32 @@ from functools import partial
 import numpy as np
 import scipy
 
-from experiments import choose_rule, run_protocol, study, teaser, trainings
-from experiments.study import judged, report_rule
-from experiments.trainings import MEAN, SEEDS, STD, TRAININGS, trained
+from experiments import choose_rule, ladder, run_protocol, study, teaser, trainings
+from experiments.study import judged
+from experiments.trainings import REPORT_SEEDS, SEEDS, TRAININGS, trained
 from osrlib import UNKNOWN, data, metrics, models, scores, thresholds, zoo
 from osrlib.detector import OpenSetClassifier
 from osrlib.gram import GramDeviation, GramFeatures
-from osrlib.output import Output, infer
+from osrlib.output import infer
 from osrlib.speed import cost
 from osrlib.thresholds import MeanStd
 
 UNKNOWN_WORLDS = ("fashion", "cifar10")
 DEVELOPMENT_WORLDS = ("letters", "patches", "noise", "mnist-noise")
 ACCURACIES = ("mnist", "ood", "total")
-NUMBERS = ("norm_threshold", "diff_threshold", "ood_norm_threshold", "ood_diff_threshold", *ACCURACIES)
+NUMBERS = ("norm_threshold", "diff_threshold", *ACCURACIES)
+
+
+@functools.cache
+def report_sets():
+    """The digits that the report's lines are fitted on, and the worlds that it is tested on."""
+    return {"train": data.report_digits(), "mnist": data.load("mnist"), **data.load_all(UNKNOWN_WORLDS)[0]}
 
 
 def spread(rows, keys):
-    """Mean and standard deviation over seeds of some entries of a list of dicts."""
+    """Number, mean and standard deviation over seeds of some entries of a list of dicts."""
     return {
+        "n": len(rows),
         "mean": {key: float(np.mean([row[key] for row in rows])) for key in keys},
         "std": {key: float(np.std([row[key] for row in rows], ddof=1)) for key in keys},
     }
@@ -59,31 +70,18 @@ def record(name):
     }
 
 
-def by_report_rule(sets, name, seed=0, read=None, **distances):
-    """The report's rule on a model, fitted on the training digits: its thresholds and accuracies.
-
-    read: what is made of an output before; distances: as in :func:`experiments.study.report_rule`.
-    """
+def by_report_rule(name, seed=0):
+    """The report's rule on a model: its lines and accuracies."""
     model, _ = trained(name, seed)
-    said = {world: infer(model, images.images) for world, images in sets.items()}
-    if read:
-        said = {world: read(output) for world, output in said.items()}
-    rule = report_rule(model, **distances).fit_output(said["train"])
+    said = {world: infer(model, images.images) for world, images in report_sets().items()}
+    rule = OpenSetClassifier.report(model).fit_output(said["train"])
     digits, *unknown = (rule.decide_output(said[world]) for world in ("mnist", *UNKNOWN_WORLDS))
-    report = judged(sets["mnist"].labels, digits.labels, np.concatenate([one.labels for one in unknown]))
-    distances = dict(zip(rule.keys, np.concatenate([one.scores for one in unknown]).T, strict=True))
+    report = judged(report_sets()["mnist"].labels, digits.labels, np.concatenate([one.labels for one in unknown]))
     return (
         {f"{key}_threshold": value for key, value in rule.lines.items()}
-        | {f"ood_{key}_threshold": MeanStd(2).fit(values).value for key, values in distances.items()}
         | {key: getattr(report, key) for key in ACCURACIES}
-        | {"worlds": {name: refusals(one) for name, one in zip(UNKNOWN_WORLDS, unknown, strict=True)}}
-        | {"confusion": report.confusion.tolist()}
+        | {name: refusals(one) for name, one in zip(UNKNOWN_WORLDS, unknown, strict=True)}
     )
-
-
-def short(row):
-    """The numbers of a row of :func:`by_report_rule`, side by side."""
-    return {key: row[key] for key in NUMBERS} | row["worlds"]
 
 
 def refusals(decision):
@@ -91,37 +89,34 @@ def refusals(decision):
     return float((decision.labels == UNKNOWN).mean())
 
 
-def nuclear(output):
-    """The nuclear norm of the residual, a 28×28 matrix: the sum of its singular values."""
-    residual = output.images / np.float32(255) - output.reconstruction
-    return np.linalg.svd(residual, compute_uv=False).sum(1)
+def report_rows():
+    """The report's rule, every image standardised as a digit is, over seeds."""
+    rows = [{"seed": seed} | by_report_rule("mtae", seed) for seed in REPORT_SEEDS]
+    return rows[0] | {"seeds": rows} | spread(rows, [key for key in rows[0] if key != "seed"])
 
 
-def standardised_norm(output):
-    """The L2 norm of the residual in standardised pixels."""
-    return scores.norm(output) / np.float32(STD)
+def ladder_rows():
+    """From the report's own evaluation to a fair one, a rung at a time, over seeds: see ``ladder.py``."""
+    runs = [{"seed": seed} | ladder.measure(trained("mtae", seed)[0], seed) for seed in REPORT_SEEDS]
+    lines = [run["lines"] for run in runs]
+    rungs = {}
+    for rung in runs[0]["rungs"]:
+        rows = [{"seed": run["seed"]} | flat(run["rungs"][rung]) for run in runs]
+        keys = [key for key in rows[0] if key != "seed"]
+        confusions = [run["rungs"][rung]["confusion"] for run in runs]
+        rungs[rung] = {"seeds": rows} | spread(rows, keys) | {"confusions": confusions}
+    prices = [run["price"] for run in runs]
+    return {"lines": {"seeds": lines} | spread(lines, lines[0]), "prices": prices, "rungs": rungs}
 
 
-def in_pixels(output):
-    """What a network says whose reconstruction is standardised, with that back in [0, 1]."""
-    return Output(**output.parts | {"reconstruction": output.reconstruction * STD + MEAN})
-
-
-def report_rows(sets):
-    """The report's rule: what it reaches over seeds, read in other ways, and on the report's third attempt."""
-    rules = [{"seed": seed} | by_report_rule(sets, "mtae", seed) for seed in SEEDS]
-    diff = partial(scores.diff, level=MEAN + STD)  # a standardised pixel of 1.0
-    readings = {
-        "L2": rules[0],
-        "nuclear": by_report_rule(sets, "mtae", norm=nuclear),
-        "standardised": by_report_rule(sets, "standardised", read=in_pixels, norm=standardised_norm, diff=diff),
-    }
-    seeds = [{"seed": row["seed"]} | short(row) for row in rules]
-    return {
-        "report_rule": rules[0] | {"seeds": seeds} | spread(seeds, short(rules[0])),
-        "readings": {name: short(row) for name, row in readings.items()},
-        "mtae-cnn": short(by_report_rule(sets, "mtae-cnn")),
-    }
+def flat(rung):
+    """The numbers of a rung of ``ladder.measure``, side by side."""
+    return (
+        {key: rung[key] for key in (*ACCURACIES, "named_1")}
+        | rung["worlds"]
+        | {f"{which}_{name}": value for which in ("all", "unknown")
+           for name, value in zip(("norm", "diff"), rung[f"{which}_lines"], strict=True)}
+    )  # fmt: skip
 
 
 def loss_weight_rows():
@@ -166,12 +161,13 @@ def c2ae_rows():
     return {"split": list(trainings.SPLIT), "variants": rows}
 
 
-def nst_rows(sets):
+def nst_rows():
     """The report's attempt with style and content, on 10,000 unknown images: both kinds, or one of them."""
+    sets = report_sets()
     half = [sets[name].sample(5_000).images for name in UNKNOWN_WORLDS]
     unknown = {"mixed": np.concatenate(half)} | {name: sets[name].images for name in UNKNOWN_WORLDS}
     runs = {name: [] for name in unknown}
-    for seed in SEEDS:
+    for seed in REPORT_SEEDS:
         model, _ = trained("mtae", seed)
         keys = {"content": (partial(scores.content, model=model), MeanStd(2)), "style": (scores.style, MeanStd(2))}
         rule = OpenSetClassifier(model, keys).fit(sets["train"].images)
@@ -182,11 +178,12 @@ def nst_rows(sets):
     return {name: rows[0] | {"seeds": rows} | spread(rows, ACCURACIES) for name, rows in runs.items()}
 
 
-def gram_rows(sets):
+def gram_rows():
     """The Gram deviation on the CNN: AUROC in every world."""
+    train = data.load("mnist", "train").sample(20_000)
     model = GramFeatures(trained("cnn")[0])
-    score = GramDeviation(infer(model, sets["train"].sample(20_000).images), model.layer)
-    digits = score(infer(model, sets["mnist"].images))
+    score = GramDeviation(infer(model, train.images), model.layer)
+    digits = score(infer(model, data.load("mnist").images))
     return {
         "orders": list(model.orders),
         "auroc": {
@@ -196,7 +193,7 @@ def gram_rows(sets):
     }
 
 
-def recommended_rows(sets):
+def recommended_rows():
     """The recommended rule, calibrated on the digits left from training: per world, per seed, and what it costs.
 
     ``false_refusals``: over 20 random halves of the 10,000 calibration images, what is refused of MNIST's test digits
@@ -205,7 +202,7 @@ def recommended_rows(sets):
     worlds = {name: data.load(name) for name in ("mnist", *UNKNOWN_WORLDS, *DEVELOPMENT_WORLDS)}
     letters = worlds["letters"]
     worlds["letters without look-alikes"] = letters[~np.isin(np.array(data.LETTERS)[letters.labels], data.LOOK_ALIKES)]
-    held_out = sets["train"][zoo.MODELS["mtae-rule"].images :]
+    held_out = data.load("mnist", "train")[len(zoo.MODELS["mtae-rule"].digits()) :]
     thirty = np.concatenate([worlds[name].images for name in ("mnist", *UNKNOWN_WORLDS)])
     digits = worlds["mnist"]
     runs = []
@@ -248,22 +245,37 @@ def false_refusals(rule, held_out, digits, splits=20):
     return {name: {"mean": float(np.mean(v)), "std": float(np.std(v, ddof=1))} for name, v in refused.items()}
 
 
-def measure():
-    """Everything that ``reference.json`` holds."""
-    sets = {"train": data.load("mnist", "train"), "mnist": data.load("mnist"), **data.load_all(UNKNOWN_WORLDS)[0]}
-    return {
-        "provenance": study.provenance("reference"),
-        "models": {name: record(name) for name in (*zoo.MODELS, "max-pool")},
-        "seeds_count": len(SEEDS),
-        **report_rows(sets),
-        "loss_weights": loss_weight_rows(),
-        "c2ae": c2ae_rows(),
-        "nst": nst_rows(sets),
-        "gram_deviation": gram_rows(sets),
-        "rule": recommended_rows(sets),
-        "selection": choose_rule.summary(),
-        "protocol": run_protocol.summary(),
+def authors():
+    """What ``python -m experiments.authors`` measured with the report's own weights."""
+    return json.loads((study.RESULTS / "authors.json").read_text(encoding="utf-8"))
+
+
+def parts():
+    """What ``reference.json`` holds: dict name → function that measures it. That of a model is under "models"."""
+    return {name: partial(record, name) for name in zoo.MODELS} | {
+        "report_rule": report_rows,
+        "ladder": ladder_rows,
+        "authors": authors,
+        "third_attempt": lambda: by_report_rule("mtae-cnn"),
+        "loss_weights": loss_weight_rows,
+        "c2ae": c2ae_rows,
+        "nst": nst_rows,
+        "gram_deviation": gram_rows,
+        "rule": recommended_rows,
+        "selection": choose_rule.summary,
+        "protocol": run_protocol.summary,
     }
+
+
+def measure(names):
+    """``reference.json`` with these parts measured anew, each with its provenance."""
+    told = zoo.reference()
+    for name in names:
+        print(f"measuring {name}", flush=True)
+        place = told["models"] if name in zoo.MODELS else told
+        place[name] = parts()[name]()
+        told["provenance"][name] = study.provenance("reference")
+    return told
 
 
 def figures(tree, name=""):
@@ -304,19 +316,24 @@ def moved(before, now):
 
 def main():
     """Train, measure, compare with what was written before, and write."""
-    study.options(__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"one of {', '.join(parts())}")
+    names = parser.parse_args().parts or list(parts())
+    if unknown := set(names) - set(parts()):
+        parser.error(f"no such part: {', '.join(sorted(unknown))}")
     _, missing = data.load_all(UNKNOWN_WORLDS)
     if missing:
         sys.exit("The reference run needs every world of the report; see above for what is missing.")
-    trainings.run()
-    measured = study.rounded(measure())
-    teaser.draw_teaser()
-    teaser.draw_card()
-    print(*moved(zoo.reference(), measured), sep="\n")  # first: what follows replaces the run before
+    before, measured = zoo.reference(), study.rounded(measure(names))
+    print(*moved(before, measured), sep="\n")  # first: what follows replaces the run before
     # nothing is published before everything is measured: weights and figures belong together
     study.write(zoo.WEIGHTS / "reference.json", measured)
-    trainings.publish({name: trained(name)[0] for name in zoo.MODELS})
-    shutil.rmtree(trainings.FOLDER)
+    trainings.publish({name: trained(name)[0] for name in names if name in zoo.MODELS})
+    if "mtae" in names:
+        teaser.draw_teaser()
+        teaser.draw_card()
+    if set(names) == set(parts()):
+        shutil.rmtree(trainings.FOLDER)
 
 
 if __name__ == "__main__":

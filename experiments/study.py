@@ -16,9 +16,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from osrlib import UNKNOWN, data, files, metrics, scores, sweep
-from osrlib.detector import OpenSetClassifier
-from osrlib.thresholds import MeanStd
+from osrlib import UNKNOWN, data, files, metrics, sweep
 
 ROOT = Path(__file__).parents[1]
 BUILD, RESULTS, PICTURES = ROOT / "_build", ROOT / "experiments" / "results", ROOT / "book" / "_static"
@@ -76,11 +74,6 @@ def provenance(experiment):
         f"{os.cpu_count()} cores",
         "versions": {"python": platform.python_version()} | {name: version(name) for name in names},
     }
-
-
-def report_rule(model, norm=scores.norm, diff=scores.diff):
-    """The report's rule on a model: both distances, each with a threshold of mean + 2·std."""
-    return OpenSetClassifier(model, {"norm": (norm, MeanStd(2)), "diff": (diff, MeanStd(2))})
 
 
 def judged(labels, known, unknown):

@@ -6,6 +6,7 @@ import numpy as np
 from experiments import study
 from experiments.trainings import trained
 from osrlib import UNKNOWN, data, files, plots
+from osrlib.detector import OpenSetClassifier
 from osrlib.output import infer
 
 CHOSEN = {"mnist": (0, 61), "letters": (2600,), "patches": (8,), "fashion": (0, 2, 18), "cifar10": (1,)}
@@ -15,7 +16,7 @@ CHOSEN = {"mnist": (0, 61), "letters": (2600,), "patches": (8,), "fashion": (0, 
 def draw_teaser():
     """What the model makes of digits and of unknown images."""
     model, _ = trained("mtae")
-    rule = study.report_rule(model).fit(data.load("mnist", "train").images)
+    rule = OpenSetClassifier.report(model).fit(data.report_digits().images)
     chosen = np.stack([data.load(name).images[i] for name, places in CHOSEN.items() for i in places])
     decision = rule.decide(chosen)
     titles = [

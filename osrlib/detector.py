@@ -2,17 +2,18 @@
 
 import copy
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 from torch import nn
 
-from osrlib import checks, data, thresholds, zoo
+from osrlib import checks, models, thresholds, zoo
 from osrlib.checks import Function, Images, PartShare, describe, named
 from osrlib.data import ImageSet
 from osrlib.output import Output, infer
-from osrlib.scores import KNNSum, PCAResidual
-from osrlib.thresholds import Conformal, Threshold
+from osrlib.scores import KNNSum, PCAResidual, diff, norm
+from osrlib.thresholds import Conformal, MeanStd, Threshold
 
 
 class Key(NamedTuple):
@@ -74,6 +75,16 @@ class OpenSetClassifier:
         self.keys = {name: Key(*key) for name, key in keys.items()}
 
     @classmethod
+    def report(cls, model: nn.Module | None = None):
+        """The report's rule: norm and diff of image and copy, each with a line at mean + 2 · standard deviation.
+
+        model: draws what it sees (default: ``mtae`` of the zoo). The authors fitted both lines on the digits that it
+        was trained on, :func:`osrlib.data.report_digits`.
+        """
+        keys = {"norm": (partial(norm, unit=models.STD), MeanStd(2)), "diff": (diff, MeanStd(2))}
+        return cls(zoo.load("mtae") if model is None else model, keys)
+
+    @classmethod
     def recommended(cls, model: nn.Module | None = None, known: ImageSet | None = None, alpha: PartShare = 0.01):
         """The rule of chapter 8: two keys that share alpha, the share of known images that may be refused.
 
@@ -82,7 +93,7 @@ class OpenSetClassifier:
         (:class:`osrlib.scores.PCAResidual`), which no fault of the network can hide. Both thresholds are conformal: fit
         them on known images that neither the model nor this function has seen, 5 / alpha − 1 at the least.
 
-        model: classifies by a code, as ``MultiTaskAE`` (default: ``mtae-rule`` of the zoo); known: the images that it
+        model: classifies by a code, as ``SigmoidAE`` (default: ``mtae-rule`` of the zoo); known: the images that it
         was trained on (default: the first 50,000 digits of MNIST).
         """
         model = zoo.load("mtae-rule") if model is None else model

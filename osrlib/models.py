@@ -1,4 +1,4 @@
-"""The networks: the report's two, layer for layer, one that a classifier reads, and the class-conditioned one.
+"""The networks: the report's, exactly, chapter 8's, one that a classifier reads, and the class-conditioned one.
 
 Input of each: float [N, 1, 28, 28] in [0, 1]. Each returns a :class:`osrlib.output.BatchOutput`.
 """
@@ -13,7 +13,6 @@ from torch import nn
 from osrlib import checks
 from osrlib.checks import ClassTensor, Count, Finite, Positive, Tensor
 from osrlib.output import BatchOutput, device_and_dtype, evaluating
-
 
 MEAN, STD = 0.13, 0.31
 """Of the brightness of MNIST's pixels, rounded as in the report's notebook."""
@@ -161,13 +160,13 @@ class SigmoidAE(nn.Module):
 class ReadAE(nn.Module):
     """The report's third attempt: a trained network, frozen, classifies what the autoencoder draws (chapter 5).
 
-    Only encoder and decoder are trained, and what they draw must be readable.
+    Encoder and decoder are those of :class:`MultiTaskAE`. Only they are trained, and what they draw must be readable.
     """
 
     def __init__(self, reader: nn.Module):
         super().__init__()
-        self.encoder = Encoder()
-        self.decoder = Decoder()
+        self.encoder = Encoder("relu")
+        self.decoder = Decoder("relu")
         self.reader = reader.requires_grad_(False)
 
     def train(self, mode: bool = True):
@@ -177,8 +176,8 @@ class ReadAE(nn.Module):
         return self
 
     def forward(self, x):
-        code = self.encoder(x)
-        drawing = self.decoder(code)
+        code = self.encoder((x - MEAN) / STD)
+        drawing = MEAN + STD * self.decoder(code)
         return BatchOutput(self.reader(drawing).logits, code, drawing.squeeze(1))
 
 

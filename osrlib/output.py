@@ -19,7 +19,8 @@ from osrlib.speed import remember
 class BatchOutput:
     """What a network says of a batch, as tensors: what ``forward`` returns, and what losses are made of.
 
-    logits: before or after log-softmax; code: the features under the last linear layer; reconstruction: in [0, 1];
+    logits: before or after log-softmax; code: the features under the last linear layer; reconstruction: the copy,
+    as bright as the images, which lie in [0, 1];
     errors: the reconstruction error under each class condition (:class:`osrlib.models.C2AE` alone has them).
     None for what a network does not have.
     """

@@ -6,7 +6,7 @@ import seaborn as sns
 from matplotlib.colors import LogNorm
 
 from osrlib import checks
-from osrlib.checks import Count, Finite, Labels, Numbers, PartShare, Positive, Seed, named, several
+from osrlib.checks import Count, Finite, Labels, Numbers, Positive, Seed, named, several
 from osrlib.data import WORLDS
 from osrlib.output import Output
 from osrlib.scores import binarised
@@ -54,15 +54,13 @@ def gallery(
     return ax
 
 
-def reconstructions(
-    output: Output, titles: several(str), level: PartShare = 0.5, ax: plt.Axes | None = None
-) -> plt.Axes:
-    """Input, reconstruction, both binarised, and where those differ: one column an image of the Output."""
-    image, reconstruction = binarised(output, level)
+def reconstructions(output: Output, titles: several(str), ax: plt.Axes | None = None) -> plt.Axes:
+    """Input, reconstruction, both black and white, and where those differ: one column an image of the Output."""
+    image, reconstruction = binarised(output)
     titles = _titles(titles, len(image))
     rows = [output.images / 255, output.reconstruction, image, reconstruction, image != reconstruction]
     ax = gallery(np.concatenate(rows).astype(float), columns=len(output.images), ax=ax, vmax=1)
-    names = ("input", "reconstruction", "input,\nbinarised", "reconstruction,\nbinarised", "difference")
+    names = ("input", "reconstruction", "input,\nblack and white", "reconstruction,\nblack and white", "difference")
     for row, name in enumerate(names):
         ax.text(-2, row * 30 + 14, name, ha="right", va="center", fontsize=9)
     for column, title in enumerate(titles):

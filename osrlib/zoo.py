@@ -35,7 +35,7 @@ class Spec:
     recipe: Recipe
     first: Recipe | None = None
     smoothing: Share = 0.0
-    digits: Function = partial(data.load, "mnist", "train")
+    digits: Function = lambda: data.load("mnist", "train")
 
     def fit(
         self,
@@ -69,7 +69,9 @@ MODELS = {
         Recipe(epochs=12, batch_size=256, lr=4e-3, one_cycle=True, weight_decay=0.01),
     ),
     "mtae": Spec(models.MultiTaskAE, REPORT_LOSS, training.RECIPES["report"], digits=data.report_digits),
-    "mtae-cnn": Spec(lambda: models.ReadAE(load("cnn")), losses.multitask_loss, training.RECIPES["report"]),
+    "mtae-cnn": Spec(
+        lambda: models.ReadAE(load("cnn")), REPORT_LOSS, training.RECIPES["report"], digits=data.report_digits
+    ),
     "c2ae": Spec(
         models.C2AE,
         partial(losses.c2ae_loss, alpha=0.5),
@@ -85,9 +87,9 @@ MODELS = {
     ),
 }
 """``baseline``, ``mtae``: the report's, with its recipes; ``cnn``: the largest value of each map in place of the mean,
-trained until it is good; ``mtae-cnn``: an autoencoder whose drawings ``cnn`` reads; ``c2ae``: class-conditioned, in two
-stages; ``mtae-rule``: the network under the recommended rule (chapter 8), which leaves 10,000 training images to
-calibrate on."""
+trained until it is good; ``mtae-cnn``: the report's autoencoder, with ``cnn`` reading what it draws; ``c2ae``:
+class-conditioned, in two stages; ``mtae-rule``: the network under the recommended rule (chapter 8), which leaves
+10,000 training images to calibrate on."""
 
 
 ModelName = checks.name_of(MODELS)

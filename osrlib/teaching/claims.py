@@ -101,11 +101,13 @@ def agree(result: Result, **measured: Finite) -> dict:
     reference = zoo.reference()
     model = reference["models"]["mtae"]
     closed = {key: {"closed_accuracy": model[f"closed_accuracy_{key}"]} for key in ("mean", "std")}
+    closed["seeds"] = model["seeds"]
     known = {name: reference[name] for name in ("report_rule", "rule")} | {
         "nst": reference["nst"]["mixed"],
         "mtae": closed,
     }
-    one, seeds = known[result], reference["seeds_count"]
+    one = known[result]
+    seeds = len(one["seeds"])
     width = float(scipy.stats.t.ppf(0.975, seeds - 1)) * math.sqrt(1 + 1 / seeds)
     verdicts = {}
     for name, value in measured.items():
