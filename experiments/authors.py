@@ -62,12 +62,14 @@ def renamed(key):
     return f"{name}.{kind}"
 
 
-def networks(files):
-    """The authors' autoencoder and baseline. files: dict from their names to paths, or None to fetch."""
+def networks(mtae=None, baseline=None):
+    """The authors' autoencoder and baseline, from these files; those that are not given are fetched."""
     made = []
-    for name, network in (("reconstruct_model", models.MultiTaskAE()), ("baseline_model", models.BaselineCNN())):
-        content = Path(files[name]).read_bytes() if files[name] else fetched(name)
-        network.load_state_dict(state(content, name))
+    for name, file, network in (
+        ("reconstruct_model", mtae, models.MultiTaskAE()),
+        ("baseline_model", baseline, models.BaselineCNN()),
+    ):
+        network.load_state_dict(state(Path(file).read_bytes() if file else fetched(name), name))
         made.append(network.eval())
     return made
 
@@ -89,9 +91,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     for option in ("mtae", "baseline"):
         parser.add_argument(f"--{option}", metavar="FILE", help="a copy that is at hand, as published or converted")
-    given = parser.parse_args()
-    files = {"reconstruct_model": given.mtae, "baseline_model": given.baseline}
-    study.write(study.RESULTS / "authors.json", measure(*networks(files)))
+    study.write(study.RESULTS / "authors.json", measure(*networks(**vars(parser.parse_args()))))
 
 
 if __name__ == "__main__":

@@ -56,17 +56,11 @@ def one_by_one(pixels):
     return np.arange(len(pixels))[:, None]
 
 
-def alone(pixels):
-    """Batches of one world each: three worlds, one after the other."""
-    worlds = np.split(np.arange(len(pixels)), 3)
-    return [batch for world in worlds for batch in np.split(world, range(BATCH, len(world), BATCH))]
-
-
 def measure(model, seed):
     """Every rung for one network: the lines, and a dict a rung. seed: of the shuffling."""
-    order = np.random.default_rng(seed).permutation(30_000)
     worlds = {name: data.load(name) for name in STATISTICS}
-    truth = worlds["mnist"].labels
+    ends = np.cumsum([len(world) for world in worlds.values()])
+    order = np.random.default_rng(seed).permutation(ends[-1])
     train, validation = (
         seen(model, data.report_digits(part).images, STATISTICS["mnist"])[:2] for part in ("train", "validation")
     )
@@ -75,20 +69,16 @@ def measure(model, seed):
     own = [seen(model, world.images, STATISTICS[name]) for name, world in worlds.items()]
     as_digits = [seen(model, world.images, STATISTICS["mnist"]) for world in worlds.values()]
 
-    def rung(parts, batches, refuse):
-        pixels, copies, guess = (np.concatenate(side) for side in zip(*parts, strict=True))
-        values = norms(pixels, copies), diffs(pixels, copies, batches(pixels))
-        known, *unknown = np.split(np.where(refuse(*values), UNKNOWN, guess), 3)
-        report = judged(truth, known, np.concatenate(unknown))
-        told = {key: getattr(report, key) for key in ACCURACIES} | {"named_1": int(report.confusion[UNKNOWN, 1])}
-        shares = {name: float((one == UNKNOWN).mean()) for name, one in zip([*worlds][1:], unknown, strict=True)}
-        above = {
-            f"{name}_lines": [MeanStd(2).fit(one[start:]).value for one in values]
-            for name, start in (("all", 0), ("unknown", 10_000))
-        }
-        return told | {"worlds": shares} | above | {"confusion": report.confusion.tolist()}
+    def mixed(_):
+        return np.split(order, range(BATCH, len(order), BATCH))
+
+    def alone(pixels):
+        """Batches of one world each."""
+        starts = [range(start, end, BATCH) for start, end in zip([0, *ends], ends, strict=False)]
+        return np.split(np.arange(len(pixels)), np.concatenate(starts)[1:])
 
     def beyond(*values):
+        """What the report's rule refuses."""
         return np.logical_or.reduce([line.reject(one) for line, one in zip(lines, values, strict=True)])
 
     price = float(beyond(*held_out).mean())
@@ -99,11 +89,25 @@ def measure(model, seed):
         return np.max(ranks, axis=0)
 
     conformal = Conformal(price).fit(furthest(*held_out))
+
+    def rung(parts, batches, refuse):
+        pixels, copies, guess = (np.concatenate(side) for side in zip(*parts, strict=True))
+        values = norms(pixels, copies), diffs(pixels, copies, batches(pixels))
+        known, *unknown = np.split(np.where(refuse(*values), UNKNOWN, guess), ends[:-1])
+        report = judged(worlds["mnist"].labels, known, np.concatenate(unknown))
+        told = {key: getattr(report, key) for key in ACCURACIES} | {"named_1": int(report.confusion[UNKNOWN, 1])}
+        shares = {name: float((one == UNKNOWN).mean()) for name, one in zip([*worlds][1:], unknown, strict=True)}
+        above = {
+            f"{name}_lines": [MeanStd(2).fit(one[start:]).value for one in values]
+            for name, start in (("all", 0), ("unknown", ends[0]))
+        }
+        return told | {"worlds": shares} | above | {"confusion": report.confusion.tolist()}
+
     return {
         "lines": {name: line.value for name, line in zip(("norm", "diff"), lines, strict=True)},
         "price": price,
         "rungs": {
-            "batch": rung(own, lambda _: np.split(order, range(BATCH, 30_000, BATCH)), beyond),
+            "batch": rung(own, mixed, beyond),
             "alone": rung(own, alone, beyond),
             "image": rung(own, one_by_one, beyond),
             "digits": rung(as_digits, one_by_one, beyond),

@@ -24,12 +24,13 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from experiments import study
-from osrlib import data, files, losses, models, plots, training, zoo
+from osrlib import data, files, models, plots, training, zoo
 from osrlib.detector import OpenSetClassifier
 
 ROWS = study.BUILD / "speed.jsonl"
 TABLE = study.RESULTS / "speed.json"
-REPORT_TOTAL, CLOSED = 0.9569, 0.99
+CLOSED = 0.985
+"""The closed-set accuracy that is waited for; of the total, it is the mean of the report's recipe."""
 WAYS, ROUNDS, SEEDS, COUNTS = ("plain", "report", "fast"), 3, (0, 1, 2), (10_000, 30_000, 60_000, 120_000, 240_000)
 EPOCHS = {way: training.RECIPES[recipe].epochs for way, recipe in zip(WAYS, ("report", "report", "fast"), strict=True)}
 KEEP_FREED_MEMORY = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": "2147483647"}
@@ -47,14 +48,14 @@ class Plain(nn.Module):
         self.encoder = nn.Sequential(
             nn.Conv2d(1, 16, 3, padding=1), nn.BatchNorm2d(16), nn.ReLU(), nn.MaxPool2d(2),
             nn.Conv2d(16, 32, 3, padding=1), nn.BatchNorm2d(32), nn.ReLU(), nn.MaxPool2d(2),
-            nn.Flatten(), nn.Linear(32 * 7 * 7, 128),
+            nn.Flatten(), nn.Linear(32 * 7 * 7, 128), nn.ReLU(),
         )  # fmt: skip
         self.decoder = nn.Sequential(
             nn.Linear(128, 32 * 7 * 7), nn.ReLU(), nn.Unflatten(1, (32, 7, 7)),
             nn.ConvTranspose2d(32, 16, 3, padding=1), nn.BatchNorm2d(16), nn.ReLU(), nn.Upsample(scale_factor=2),
-            nn.ConvTranspose2d(16, 1, 3, padding=1), nn.Upsample(scale_factor=2), nn.Sigmoid(),
+            nn.ConvTranspose2d(16, 1, 3, padding=1), nn.ReLU(), nn.Upsample(scale_factor=2),
         )  # fmt: skip
-        self.classifier = nn.Linear(128, 10)
+        self.classifier = nn.Linear(128, 11)
 
     def forward(self, x):
         code = self.encoder(x)
@@ -62,10 +63,11 @@ class Plain(nn.Module):
 
 
 def plain_epochs(seed, epochs):
-    """Train as tutorials do: torchvision's dataset, ToTensor, a DataLoader. Yields (seconds, model) each epoch."""
+    """Train as tutorials do: torchvision's dataset and transforms, a DataLoader. Yields (seconds, model) each epoch."""
     from torchvision import datasets, transforms
 
-    digits = data.load("mnist", "train")
+    digits = data.report_digits()
+    standardise = transforms.Compose([transforms.ToTensor(), transforms.Normalize(models.MEAN, models.STD)])
     with tempfile.TemporaryDirectory() as folder:
         raw = Path(folder) / "MNIST" / "raw"
         raw.mkdir(parents=True)
@@ -73,7 +75,7 @@ def plain_epochs(seed, epochs):
             for kind, array in (("images-idx3", digits.images), ("labels-idx1", digits.labels.astype(np.uint8))):
                 header = np.array([2048 + array.ndim, *array.shape], ">i4")
                 (raw / f"{name}-{kind}-ubyte").write_bytes(header.tobytes() + array.tobytes())
-        dataset = datasets.MNIST(folder, train=True, transform=transforms.ToTensor())
+        dataset = datasets.MNIST(folder, train=True, transform=standardise)
         loader = torch.utils.data.DataLoader(dataset, batch_size=1024, shuffle=True)
         torch.manual_seed(seed)
         model = Plain()
@@ -100,7 +102,7 @@ def twin(plain):
 def quality(model):
     """Closed-set accuracy, and what the report's own rule makes of the model: None where a world is missing."""
     worlds, missing = data.load_all(("mnist", "fashion", "cifar10"))
-    rule = study.report_rule(model).fit(data.load("mnist", "train").images)
+    rule = OpenSetClassifier.report(model).fit(data.report_digits().images)
     digits, labels = rule.decide(worlds["mnist"].images), worlds.pop("mnist").labels
     unknown = [rule.predict(world.images) for world in worlds.values()]
     report = study.judged(labels, digits.labels, np.concatenate([np.empty(0, int), *unknown]))
@@ -120,8 +122,7 @@ def learn(way, seed, epochs, judge):
             note(model, {"seconds": seconds})
     else:
         recipe, model = replace(training.RECIPES[way], epochs=epochs), zoo.build("mtae", seed)
-        digits = data.load("mnist", "train")
-        training.fit(model, losses.multitask_loss, digits, recipe, seed=seed, progress=False, on_epoch=note)
+        training.fit(model, zoo.REPORT_LOSS, data.report_digits(), recipe, seed=seed, progress=False, on_epoch=note)
     return {"learning": learning, "peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024}
 
 
@@ -129,7 +130,7 @@ def decide(rule, count):
     """One decision over so many images: seconds and peak memory."""
     digits = data.load("mnist", "train")
     images = np.concatenate([digits.images] * -(-count // len(digits)))[:count]
-    ready = OpenSetClassifier.recommended() if rule == "recommended" else study.report_rule(zoo.load("mtae"))
+    ready = OpenSetClassifier.recommended() if rule == "recommended" else OpenSetClassifier.report()
     ready.fit(digits[50_000:].images)
     start = time.perf_counter()
     ready.predict(images)
@@ -209,7 +210,7 @@ def timed(target):
 
 def summary(rows):
     """What ``speed.json`` says of the rows."""
-    images = len(data.load("mnist", "train"))
+    images, bar = len(data.report_digits()), zoo.reference()["report_rule"]["mean"]["total"]
     rate = statistics.median(row["rate"] for row in rows if row["task"] == "multiply")
     learnt = [row for row in rows if row["task"] == "learn"]
     short, runs = ({way: [row for row in learnt if row["way"] == way and row["judge"] == judge] for way in WAYS}
@@ -228,6 +229,8 @@ def summary(rows):
         "same_recipe_ratio": epoch["plain"] / epoch["report"],
         "time_to_quality_ratio": EPOCHS["plain"] * epoch["plain"] / (EPOCHS["fast"] * epoch["fast"]),
         "fast_seconds": float(np.mean([sum(epoch["seconds"] for epoch in row["learning"]) for row in runs["fast"]])),
+        "total_bar": bar,
+        "closed_bar": CLOSED,
         "fast_closed_accuracy": ends["fast"]["closed"],
         "fast_total": ends["fast"]["total"],
         "fast_total_points": None if None in totals else 100 * float(np.std(totals, ddof=1)),
@@ -240,7 +243,7 @@ def summary(rows):
         "flops_per_image": flops,
         "product_flops": rate,
         "flops_share": {way: flops * images / value / rate for way, value in epoch.items()},
-        "seconds_to_total": {way: reached(each[0]["learning"], "total", REPORT_TOTAL) for way, each in runs.items()},
+        "seconds_to_total": {way: reached(each[0]["learning"], "total", bar) for way, each in runs.items()},
         "seconds_to_closed": {way: reached(each[0]["learning"], "closed", CLOSED) for way, each in runs.items()},
         "ends": ends,
         "peak_gibibytes": {way: max(row["peak"] for row in each) / 2**30 for way, each in short.items()},

@@ -69,12 +69,12 @@ def style(output: Output) -> Float[np.ndarray, "N"]:
 def content(output: Output, model: nn.Module, batch_size: Count = 250) -> Float[np.ndarray, "N"]:
     """Content loss between the codes of image and copy: the copy is encoded once more.
 
-    model: the one that made the output, with an ``encoder``; batch_size: how many copies are encoded at once.
+    model: the one that made the output; batch_size: how many copies are encoded at once.
     """
     (device, dtype), again = device_and_dtype(model), []
     with evaluating(model), torch.inference_mode():
         for copies in torch.from_numpy(output.reconstruction).split(batch_size):
-            again.append(model.encoder(copies.unsqueeze(1).to(device, dtype)).float().cpu())
+            again.append(model(copies.unsqueeze(1).to(device, dtype)).code.float().cpu())
     return losses.content_loss(torch.from_numpy(output.code), torch.cat(again)).numpy()
 
 

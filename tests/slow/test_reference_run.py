@@ -2,6 +2,7 @@
 
 import copy
 import functools
+import io
 import json
 import os
 import shutil
@@ -15,8 +16,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from experiments import reference, study, teaser, trainings
-from osrlib import data, zoo
+from experiments import authors, reference, study, teaser, trainings
+from osrlib import data, models, zoo
+from osrlib.detector import OpenSetClassifier
 from osrlib.speed import cost
 from tests.conftest import need
 
@@ -36,7 +38,9 @@ def cut_down(patch, folder):
         images, epochs = (2200, 5) if name == "cnn" else (300, 1)
         first = one.spec.first and replace(one.spec.first, epochs=1)
         recipe = replace(one.spec.recipe, epochs=epochs)
-        return replace(one, spec=replace(one.spec, recipe=recipe, first=first, images=images))
+        return replace(
+            one, spec=replace(one.spec, recipe=recipe, first=first, digits=lambda: one.spec.digits()[:images])
+        )
 
     patch.setattr(data, "load", few)
     patch.setattr(data.ImageSet, "sample", lambda images, size, seed=0: sample(images, min(size, len(images)), seed))
@@ -62,7 +66,9 @@ def test_it_reaches_its_end(monkeypatch, tmp_path):
     shutil.copytree(zoo.WEIGHTS, tmp_path / "weights")
     monkeypatch.setattr(zoo, "WEIGHTS", tmp_path / "weights")
     # digits to calibrate on have to be left
-    monkeypatch.setitem(zoo.MODELS, "mtae-rule", replace(zoo.MODELS["mtae-rule"], images=1000))
+    monkeypatch.setitem(
+        zoo.MODELS, "mtae-rule", replace(zoo.MODELS["mtae-rule"], digits=lambda: data.load("mnist", "train")[:1000])
+    )
     # each in a process of its own, on all images
     monkeypatch.setattr(cost, "measure", lambda name: cost.Cost(1, 1.0, 1.0, 1))
     monkeypatch.setattr(study, "PICTURES", tmp_path)
@@ -160,3 +166,20 @@ def test_it_says_what_has_moved():
     assert any(line.startswith("models mtae closed_accuracy: ") for line in lines)
     assert any(line.startswith("loss_weights 0 mse: ") for line in lines)
     assert reference.moved(before, {}) == ["0 of 0 figures within the 95 % prediction interval of the run before"]
+
+
+def test_the_authors_own_weights_give_the_lines_that_their_notebook_prints():
+    file = data.cache_dir() / "authors-mtae.safetensors"
+    if not file.exists():
+        pytest.skip("the report's weights are not at hand: they are in its authors' repository, and in no other")
+    network = models.MultiTaskAE()
+    network.load_state_dict(authors.state(file.read_bytes(), "reconstruct_model"))
+    lines = OpenSetClassifier.report(network.eval()).fit(data.report_digits().images).lines
+    assert lines == {"norm": pytest.approx(19.3413, abs=1e-3), "diff": pytest.approx(66.4524, abs=1e-3)}
+
+
+def test_other_files_than_the_authors_are_refused():
+    content = io.BytesIO()
+    torch.save({"conv1.weight": torch.zeros(1)}, content)
+    with pytest.raises(ValueError, match=r"baseline_model: expected SHA-256 9a3aa871"):
+        authors.state(content.getvalue(), "baseline_model")

@@ -36,7 +36,7 @@ KNOWN = Output(
     IMAGES, random.gamma(1, 1, (60, 3)),
 )  # fmt: skip
 NUMBERS, OTHERS = random.gamma(2, 1, 300), random.gamma(9, 1, 300)
-MODEL = models.MultiTaskAE(classes=3).eval()
+MODEL = models.SigmoidAE(3).eval()
 SET = data.ImageSet(IMAGES, LABELS, "noise", ("a", "b", "c"))
 KEYS = {"norm": (scores.norm, thresholds.Conformal(0.1))}
 BATCH = BatchOutput(torch.randn(60, 3), torch.rand(60, 128), torch.rand(60, 28, 28))
@@ -45,7 +45,7 @@ BY_ANNOTATION = {  # a valid value for each kind of argument
     BatchOutput: BATCH, losses.Drawn: BATCH, bool: False,
     training.Recipe: training.Recipe(1, 30, 1e-3), torch.device: torch.device("cpu"), str: "text", tuple: ("a",),
     dict: {"x": 1}, checks.Function: dict, thresholds.Threshold: thresholds.MeanStd(), checks.Path: ".",
-    Image.Image: Image.fromarray(IMAGES[0]), models.MultiTaskAE: MODEL,
+    Image.Image: Image.fromarray(IMAGES[0]), models.SigmoidAE: MODEL,
     argparse.ArgumentParser: argparse.ArgumentParser(),
 }  # fmt: skip
 GIVEN = {  # a valid value where the annotation tells too little: by argument, or by function or class and argument

@@ -17,27 +17,30 @@ def weights(model):
     return {name: value.clone() for name, value in model.state_dict().items()}
 
 
-@pytest.mark.parametrize("pool", ["avg", "max"])
-def test_baseline_has_the_reports_layers(pool):
-    model = models.BaselineCNN(pool)
+@pytest.mark.parametrize("squeeze", ["avg", "max"])
+def test_baseline_has_the_reports_layers(squeeze):
+    model = models.BaselineCNN(squeeze)
     assert models.count_parameters(model) == 31_146
     layers = [(shape, parameters) for _, shape, parameters in models.layer_table(model) if parameters]
     assert layers == [([-1, 64, 28, 28], 1664), ([-1, 32, 14, 14], 18464), ([-1, 256], 8448), ([-1, 10], 2570)]
     x = torch.rand(4, 1, 28, 28)
+    first, second, code = model.stages(x)
     assert torch.allclose(model(x).logits.exp().sum(1), torch.ones(4))
-    windows = torch.relu(model.conv1(x)).unfold(2, 2, 2).unfold(3, 2, 2).flatten(-2)
-    torch.testing.assert_close(model.stages(x)[0], windows.mean(-1) if pool == "avg" else windows.amax(-1))
+    windows = torch.relu(model.conv1((x - 0.13) / 0.31)).unfold(2, 2, 2).unfold(3, 2, 2).flatten(-2)
+    torch.testing.assert_close(first, windows.amax(-1))
+    one = second.mean((2, 3)) if squeeze == "avg" else second.amax((2, 3))
+    torch.testing.assert_close(code, torch.relu(model.linear(one)))
 
 
 def test_autoencoder_has_the_reports_layers():
-    model = models.MultiTaskAE()
+    model = models.MultiTaskAE().train()
     assert models.count_parameters(model.encoder) + models.count_parameters(model.decoder) == 412_801
-    assert models.count_parameters(model.classifier) == 1_290
-    silent = ("ReLU", "Flatten", "Unflatten", "Sigmoid")
+    assert models.count_parameters(model.classifier) == 1_419
+    silent = ("ReLU", "Flatten", "Unflatten")
     rows = [
         (layer.split("-")[0], shape, parameters)
         for layer, shape, parameters in models.layer_table(model)
-        if not layer.startswith(silent) and shape != [-1, 10]
+        if not layer.startswith(silent) and shape != [-1, 11]
     ]
     assert rows == [
         ("Conv2d", [-1, 16, 28, 28], 160), ("BatchNorm2d", [-1, 16, 28, 28], 32), ("MaxPool2d", [-1, 16, 14, 14], 0),
@@ -48,15 +51,29 @@ def test_autoencoder_has_the_reports_layers():
     ]  # fmt: skip
 
 
+def test_the_reports_model_sees_and_draws_standardised_pixels(digits):
+    model, x = models.MultiTaskAE().eval(), to_input(digits.images[:50])
+    said = model(x)
+    code = model.encoder((x - 0.13) / 0.31)
+    torch.testing.assert_close(said.code, code)
+    torch.testing.assert_close((said.reconstruction - 0.13) / 0.31, model.decoder(code).squeeze(1))
+    assert said.code.min() == 0 and said.reconstruction.min() >= 0.13  # a ReLU at either end
+    assert said.logits.shape == (50, 10) and model.train()(x).logits.shape == (50, 11)
+    # another mean and deviation see the same in a picture of another contrast
+    other = models.MultiTaskAE(0.3, 0.62).eval()
+    other.load_state_dict(model.state_dict())
+    torch.testing.assert_close(other(0.3 + 2 * (x - 0.13)).code, code)
+
+
 def test_decoders():
     code = torch.randn(3, 128)
-    coarse, fine, linear = models.Decoder().eval(), models.FineDecoder().eval(), models.Decoder("linear").eval()
+    coarse, fine, relu = models.Decoder().eval(), models.FineDecoder().eval(), models.Decoder("relu").eval()
     assert models.count_parameters(coarse) == models.count_parameters(fine)
     blocks, pixels = coarse(code), fine(code)
     assert torch.equal(blocks[..., ::2, ::2], blocks[..., 1::2, 1::2])
     assert pixels.shape == (3, 1, 28, 28) and not torch.equal(pixels[..., ::2, ::2], pixels[..., 1::2, 1::2])
-    linear.load_state_dict(coarse.state_dict())
-    torch.testing.assert_close(torch.sigmoid(linear(code)), blocks)
+    relu.load_state_dict(coarse.state_dict())
+    torch.testing.assert_close(relu(code), torch.logit(blocks).clamp_min(0), rtol=1e-3, atol=1e-5)
 
 
 def test_a_classifier_that_reads_the_drawing_stays_as_it_is(digits):
@@ -97,7 +114,7 @@ def test_the_second_stage_of_c2ae_leaves_the_first_alone(digits):
 
 @pytest.mark.parametrize("classes", [1, 3, 26])
 def test_networks_of_any_number_of_classes(digits, classes):
-    for network in (models.MultiTaskAE(classes=classes), models.C2AE(classes)):
+    for network in (models.SigmoidAE(classes), models.C2AE(classes)):
         said = infer(network, digits.images[:4])
         assert said.logits.shape == (4, classes) and said.code.shape == (4, 128)
         assert said.copies.shape == (4, 784) and 0 <= said.copies.min() <= said.copies.max() <= 1
@@ -106,7 +123,7 @@ def test_networks_of_any_number_of_classes(digits, classes):
 
 def test_gram_features_name_the_layer_of_each():
     black = np.zeros((2, 28, 28), np.uint8)
-    for model, channels in ((models.BaselineCNN("max"), (64, 32, 256)), (models.MultiTaskAE(), (16, 32))):
+    for model, channels in ((models.BaselineCNN("max"), (64, 32, 256)), (models.SigmoidAE(), (16, 32))):
         features = GramFeatures(model, (1, 4))
         said = infer(features, black)
         assert said.code.shape[1] == len(features.layer)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import osrlib
-from osrlib import data, scores, thresholds
+from osrlib import data
 from osrlib.detector import OpenSetClassifier
 
 MODULES = [module.name for module in pkgutil.walk_packages(osrlib.__path__, "osrlib.")]
@@ -43,11 +43,10 @@ def test_modules_are_there_when_they_are_asked_for():
 @pytest.fixture(scope="module")
 def detectors(mtae, training_digits):
     """The recommended detector and the report's, fitted."""
-    report = {"norm": (scores.norm, thresholds.MeanStd(2)), "diff": (scores.diff, thresholds.MeanStd(2))}
     recommended = OpenSetClassifier.recommended(mtae, training_digits[:2000])
     return {
         "recommended": recommended.fit(training_digits[2000:].images),
-        "report": OpenSetClassifier(mtae, report).fit(training_digits[2000:].images),
+        "report": OpenSetClassifier.report(mtae).fit(training_digits[2000:].images),
     }
 
 

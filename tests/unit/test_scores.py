@@ -36,14 +36,40 @@ def test_norm_by_hand():
     np.testing.assert_allclose(relative, [0.5, 0.1 * 255], rtol=1e-5)
 
 
+def test_norm_in_another_unit():
+    np.testing.assert_allclose(scores.norm(drawn([0.3, 0.4]), unit=0.31), [0.5 / 0.31], rtol=1e-6)
+
+
 def test_diff_by_hand():
-    output = drawn([0.6, 0.4, 0.9], [0.1])
-    assert scores.diff(output).tolist() == [2, 0] and scores.diff(output, level=0.2).tolist() == [3, 0]
-    for level, ink in (((), [True, False, True, False]), ((0.2,), [True, True, True, False])):
-        assert scores.binarised(output, *level)[1][0, 0, :4].tolist() == ink
-    every = np.arange(256, dtype=np.uint8).repeat(784).reshape(256, 28, 28)  # image and copy are binarised alike
-    same = told(reconstruction=every / np.float32(255), images=every)
-    assert all(scores.diff(same, level).sum() == 0 for level in (0.2, 0.5, 0.7))
+    image = BLACK.copy()
+    image[0, 0, :3] = 255, 255, 100  # between dark and bright there is a gap: Otsu's level lies in it
+    output = drawn([0.9, 0.3, 0.8], images=image)
+    assert scores.binarised(output)[0][0, 0, :4].tolist() == [True, True, False, False]
+    assert scores.binarised(output)[1][0, 0, :4].tolist() == [True, False, True, False]
+    assert scores.diff(output).tolist() == [2]
+    every = np.arange(256, dtype=np.uint8).repeat(784).reshape(256, 28, 28)
+    flat = told(reconstruction=every / np.float32(255), images=every)
+    assert not np.any(scores.binarised(flat)) and scores.diff(flat).sum() == 0  # a flat picture is black
+
+
+def test_each_picture_has_a_level_of_its_own(output):
+    image, copy = scores.binarised(output)
+    for pictures, white in ((output.pixels.reshape(-1, 28, 28), image), (output.reconstruction, copy)):
+        for picture, one in zip(pictures[:50], white, strict=False):
+            # no other cut between two grey values tells dark from bright better
+            levels = np.unique(picture)[:-1]
+            apart = [between(picture, picture > level) for level in levels]
+            assert between(picture, one) >= 0.999 * max(apart)
+    # contrast and brightness do not matter, nor does the company
+    pale = told(images=output.images // 2 + 60, reconstruction=output.reconstruction / 3 + 0.2)
+    assert (scores.binarised(pale)[1] == copy).mean() > 0.9999
+    np.testing.assert_array_equal(scores.diff(output[:7]), scores.diff(output)[:7])
+
+
+def between(picture, white):
+    """The variance between a dark and a bright group: what Otsu's level makes largest."""
+    share = white.mean()
+    return share * (1 - share) * (picture[white].mean() - picture[~white].mean()) ** 2
 
 
 def test_class_error_by_hand():
