@@ -29,8 +29,8 @@ class Seen(NamedTuple):
 
 
 def _vim(seen):
-    last = seen.model.classifier
-    return ViM(seen.train, *(part.detach().cpu().double().numpy() for part in (last.weight, last.bias)))
+    last, classes = seen.model.classifier, seen.train.logits.shape[1]  # the report's network has an output more
+    return ViM(seen.train, *(part.detach().cpu().double().numpy()[:classes] for part in (last.weight, last.bias)))
 
 
 def _gram(seen):

@@ -38,7 +38,7 @@ def binarised(output: Output) -> tuple:
     from skimage.filters import threshold_otsu  # slow to import
 
     sides = []
-    for pictures in (output.pixels.reshape(-1, 28, 28), output.reconstruction):
+    for pictures in (output.images / np.float32(255), output.reconstruction):
         levels = np.array(list(map(threshold_otsu, pictures)))
         sides.append(pictures > levels[:, None, None])
     return tuple(sides)

@@ -36,7 +36,7 @@ class ImageSet:
     images: Images
     labels: Labels["N"]
     name: str
-    classes: tuple[str, ...] | list[str]
+    classes: several(str)
 
     def __post_init__(self):
         object.__setattr__(self, "classes", tuple(self.classes))

@@ -74,7 +74,7 @@ def test_what_forward_returns_is_checked_too():
 
 @pytest.mark.parametrize("ask", [models.layer_table, lambda model: infer(model, np.zeros((2, 28, 28), np.uint8))])
 def test_a_look_at_a_model_leaves_every_part_in_its_mode(ask):
-    inner = models.MultiTaskAE().eval()
+    inner = models.SigmoidAE().eval()
     inner.decoder.train()
     model = GramFeatures(inner)  # built in training mode, around one that is not
     before, statistics = [module.training for module in model.modules()], copy.deepcopy(model.state_dict())

@@ -44,8 +44,10 @@ def test_knn(known, training_digits, output):
         np.testing.assert_allclose(scores.KNN(known, k, power)(output), expected, rtol=1e-3, atol=1e-3)
 
 
-def test_vim(mtae, known, training_digits, output):
-    weight, bias = mtae.classifier.weight.detach(), mtae.classifier.bias.detach()
+def test_vim(training_digits, digits):
+    network = zoo.load("mtae-rule")
+    known, output = (infer(network, images.images) for images in (training_digits, digits))
+    weight, bias = network.classifier.weight.detach(), network.classifier.bias.detach()
     expected = fitted(ViM(None, d=64, w=weight, b=bias), known, training_digits.labels)(output)
     ours = scores.ViM(known, weight.numpy(), bias.numpy(), 64)(output)
     np.testing.assert_allclose(ours, expected, rtol=1e-3, atol=1e-2)

@@ -37,16 +37,16 @@ def test_norm_by_hand():
 
 
 def test_norm_in_another_unit():
-    np.testing.assert_allclose(scores.norm(drawn([0.3, 0.4]), unit=0.31), [0.5 / 0.31], rtol=1e-6)
+    np.testing.assert_allclose(scores.norm(drawn([0.3, 0.4], [1.0]), unit=0.31), [0.5 / 0.31, 1 / 0.31], rtol=1e-6)
 
 
 def test_diff_by_hand():
     image = BLACK.copy()
     image[0, 0, :3] = 255, 255, 100  # between dark and bright there is a gap: Otsu's level lies in it
-    output = drawn([0.9, 0.3, 0.8], images=image)
+    output = drawn([0.9, 0.3, 0.8], [], images=image)
     assert scores.binarised(output)[0][0, 0, :4].tolist() == [True, True, False, False]
     assert scores.binarised(output)[1][0, 0, :4].tolist() == [True, False, True, False]
-    assert scores.diff(output).tolist() == [2]
+    assert scores.diff(output).tolist() == [2, 0]
     every = np.arange(256, dtype=np.uint8).repeat(784).reshape(256, 28, 28)
     flat = told(reconstruction=every / np.float32(255), images=every)
     assert not np.any(scores.binarised(flat)) and scores.diff(flat).sum() == 0  # a flat picture is black
@@ -56,10 +56,10 @@ def test_each_picture_has_a_level_of_its_own(output):
     image, copy = scores.binarised(output)
     for pictures, white in ((output.pixels.reshape(-1, 28, 28), image), (output.reconstruction, copy)):
         for picture, one in zip(pictures[:50], white, strict=False):
-            # no other cut between two grey values tells dark from bright better
+            # but for the width of a bin, no other cut between two grey values tells dark from bright better
             levels = np.unique(picture)[:-1]
             apart = [between(picture, picture > level) for level in levels]
-            assert between(picture, one) >= 0.999 * max(apart)
+            assert between(picture, one) >= 0.95 * max(apart)
     # contrast and brightness do not matter, nor does the company
     pale = told(images=output.images // 2 + 60, reconstruction=output.reconstruction / 3 + 0.2)
     assert (scores.binarised(pale)[1] == copy).mean() > 0.9999
@@ -231,8 +231,10 @@ def test_gram_deviation_by_hand():
 
 
 @pytest.mark.parametrize("name", SCORES)
-def test_every_score_is_made_from_what_it_has_seen(name, mtae, known, training_digits, output, digits):
-    seen = Seen(mtae, known, training_digits.labels, output)
+def test_every_score_is_made_from_what_it_has_seen(name, training_digits, digits):
+    network = zoo.load("mtae-rule")
+    known, output = (infer(network, images.images) for images in (training_digits, digits))
+    seen = Seen(network, known, training_digits.labels, output)
     if name.startswith("C2AE"):
         seen = Seen(zoo.load("c2ae"))
         output = infer(seen.model, digits.images[:50])

@@ -108,7 +108,7 @@ def test_losses_that_cannot_train_are_refused_at_the_door(digits):
 
 def test_what_ends_a_training(digits):
     letters = data.load("letters").sample(100)
-    with pytest.raises(ValueError, match=r"labels: expected classes in 0\.\.9"):
+    with pytest.raises(ValueError, match=r"labels: expected classes in 0\.\.10"):
         run(letters)
     with pytest.raises(ValueError, match=r"logits|try a smaller lr"):  # numbers that are none
         run(digits, recipe=Recipe(2, 100, 1e30))
