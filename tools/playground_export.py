@@ -6,7 +6,8 @@ import json
 import numpy as np
 import torch
 
-from osrlib import data, plots, scores, zoo
+from osrlib import data, plots, zoo
+from osrlib.detector import OpenSetClassifier
 from osrlib.output import infer
 
 TRAY = {"digits": "mnist", "letters": "letters", "clothes": "fashion", "photographs": "patches", "noise": "noise"}
@@ -21,21 +22,22 @@ SHARED = {"COLOURS": plots.COLOURS, "PALETTE": PALETTE}
 def write(folder):
     """``weights.js`` for the playground and ``distances.js`` for the threshold explorer."""
     model = zoo.load("mtae")
-    whole = infer(model, data.load("mnist", "train").images)
-    known = {"norm": scores.norm(whole), "diff": scores.diff(whole)}
+    keys = OpenSetClassifier.report(model).keys
+    digits = infer(model, data.report_digits().images)
+    known = {name: key.score(digits) for name, key in keys.items()}
     mean = {name: float(values.mean(dtype="f8")) for name, values in known.items()}
     std = {name: float(values.std(dtype="f8")) for name, values in known.items()}
-    lines = {name: mean[name] + 2 * std[name] for name in known}
+    lines = {name: key.threshold.fit(known[name]).value for name, key in keys.items()}
     tray, _ = data.load_all(TRAY.values())
     ready = {shown: _text(tray[name].sample(6, seed=2).images) for shown, name in TRAY.items() if name in tray}
-    constants = {"WEIGHTS": packed(weights(model)), "LINES": lines, "TRAY": ready} | SHARED
-    _write(folder / "weights.js", constants)
+    network = {"WEIGHTS": packed(weights(model)), "MEAN": model.mean, "STD": model.std}
+    _write(folder / "weights.js", network | {"LINES": lines, "TRAY": ready} | SHARED)
     worlds, _ = data.load_all(WORLDS)
     distances = {"worlds": [], "mean": mean, "std": std, "scored": SCORED}
     for name, world in worlds.items():
         said = infer(model, world.images)
-        row = {"name": name, "known": name == "mnist", "norm": scores.norm(said), "diff": scores.diff(said)}
-        row |= {"norm": _text(row["norm"].astype("<f4")), "diff": _text(row["diff"].astype("<u2"))}
+        row = {"name": name, "known": name == "mnist"}
+        row |= {key: _text(keys[key].score(said).astype(kind)) for key, kind in (("norm", "<f4"), ("diff", "<u2"))}
         if name == "mnist":
             row["right"] = _text(said.guess == world.labels)
         distances["worlds"].append(row)
@@ -45,12 +47,13 @@ def write(folder):
 def weights(model):
     """The weights of a :class:`osrlib.models.MultiTaskAE`: a list of float64 arrays, each layer's weights, then biases.
 
-    In use, batch norm scales and shifts what a convolution puts out: that is multiplied into the convolution.
+    In use, batch norm scales and shifts what a convolution puts out: that is multiplied into the convolution. And the
+    head's eleventh output is not asked.
     """
     encoder, decoder = model.encoder, model.decoder
     parts = [
         *_folded(encoder.conv1, encoder.norm1), *_folded(encoder.conv2, encoder.norm2), *_plain(encoder.linear),
-        *_plain(model.classifier),
+        *(part[:10] for part in _plain(model.classifier)),
         *_plain(decoder.linear), *_folded(decoder.conv1, decoder.norm), *_folded(decoder.conv2),
     ]  # fmt: skip
     return [part.double().numpy().ravel() for part in parts]

@@ -5,12 +5,6 @@
  */
 "use strict";
 
-/* How far the axes go, how far apart their numbers and the steps of their sliders are, and the decimals of their lines. */
-osr.AXES = {
-  norm: { top: 20, tick: 5, step: 0.01, decimals: 2 },
-  diff: { top: 400, tick: 100, step: 1, decimals: 0 },
-};
-
 /* A world as the build packed it. */
 osr.unpackWorld = ({ name, known, norm, diff, right }) => ({
   name,

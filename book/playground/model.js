@@ -1,4 +1,5 @@
-/* The book's multi-task autoencoder, forward, in plain JavaScript: the published weights, layer by layer as in chapter 5.
+/* The report's multi-task autoencoder, forward, in plain JavaScript: the published weights, layer by layer as in
+ * chapter 5, and its two distances.
  *
  * osr.decode unpacks what the build wrote; osr.forward(weights, image) runs the network on one image.
  * Maps are Float32Arrays in the order channel, row, column. Batch norm is gone: in use it only scales and shifts what a
@@ -104,7 +105,6 @@ osr.linear = (x, matrix, bias) =>
   });
 
 osr.relu = (x) => x.map((value) => Math.max(0, value));
-osr.sigmoid = (x) => x.map((value) => 1 / (1 + Math.exp(-value)));
 
 osr.softmax = (logits) => {
   const largest = Math.max(...logits);
@@ -113,32 +113,89 @@ osr.softmax = (logits) => {
   return powers.map((power) => power / sum);
 };
 
-/* image: 784 bytes, 0 black to 255 white. Returns logits [10], probabilities [10], code [128], copy [784] in [0, 1]. */
+/* 784 bytes, 0 black to 255 white, as brightness from 0 to 1. */
+osr.brightness = (image) => Float32Array.from(image, (pixel) => pixel / 255);
+
+/* image: 784 bytes. Returns logits [10], probabilities [10], code [128], copy [784]: brightness, from osr.MEAN up. */
 osr.forward = (weights, image) => {
   const convolve = (x, size, name) => osr.convolve(x, size, weights[name], weights[`${name}.bias`]);
   const linear = (x, name) => osr.linear(x, weights[name], weights[`${name}.bias`]);
 
-  let x = Float32Array.from(image, (pixel) => pixel / 255);
+  let x = osr.brightness(image).map((pixel) => (pixel - osr.MEAN) / osr.STD);
   x = osr.relu(osr.pool(convolve(x, 28, "conv1"), 28));
   x = osr.relu(osr.pool(convolve(x, 14, "conv2"), 14));
-  const code = linear(x, "code");
+  const code = osr.relu(linear(x, "code"));
   const logits = linear(code, "head");
   x = osr.relu(linear(code, "draw"));
   x = osr.relu(convolve(x, 7, "draw1"));
-  x = convolve(osr.enlarge(x, 7), 14, "draw2");
-  const copy = osr.enlarge(osr.sigmoid(x), 14);
+  x = osr.relu(convolve(osr.enlarge(x, 7), 14, "draw2"));
+  const drawing = x.map((value) => osr.MEAN + osr.STD * value);
+  const copy = osr.enlarge(drawing, 14);
   return { logits, probabilities: osr.softmax(logits), code, copy };
 };
 
-/* The report's first distance between an image (bytes) and its copy, as osrlib.scores.norm. */
+/* The report's first distance between an image (bytes) and its copy, in its unit, as osrlib.scores.norm. */
 osr.norm = (image, copy) => {
   let sum = 0;
   for (let i = 0; i < copy.length; i++) sum += (image[i] / 255 - copy[i]) ** 2;
-  return Math.sqrt(sum);
+  return Math.sqrt(sum) / osr.STD;
 };
 
-/* Image and copy in black (0) and white (1). */
-osr.binarised = (image, copy) => [Uint8Array.from(image, (p) => p > 127.5), Uint8Array.from(copy, (p) => p > 0.5)];
+/* Image and copy in black (0) and white (1), each cut at its own level. */
+osr.binarised = (image, copy) =>
+  [osr.brightness(image), copy].map((picture) => {
+    const level = osr.otsu(picture);
+    return Uint8Array.from(picture, (value) => value > level);
+  });
+
+osr.BINS = 256;
+
+/* Otsu's level of a picture: of all cuts between two bins, the one whose dark and bright group have means furthest apart,
+ * weighed by their sizes. As in scikit-image, it is the centre of the last dark bin, and all is rounded to 32 bits, so
+ * that the same picture gets the same level. The level of a flat picture is its only value: all of it is black.
+ */
+osr.otsu = (picture) => {
+  const edges = osr.edges(picture);
+  if (edges[0] === edges[osr.BINS]) return edges[0];
+  const centres = edges.slice(1).map((edge, bin) => (edges[bin] + edge) / 2);
+  const counts = osr.histogram(picture, edges);
+  const dark = osr.groups(counts, centres);
+  const bright = osr.groups(counts.reverse(), centres.slice().reverse()); // the last bin, the last two, and so on
+  const gaps = dark.means.slice(1).map((_, cut) => dark.means[cut] - bright.means[osr.BINS - 2 - cut]);
+  const squares = gaps.map((gap) => gap * gap);
+  const apart = squares.map((square, cut) => dark.sizes[cut] * bright.sizes[osr.BINS - 2 - cut] * square);
+  return centres[apart.indexOf(Math.max(...apart))];
+};
+
+/* Where the bins between the smallest and the largest value begin, and where the last one ends. */
+osr.edges = (picture) => {
+  const [low, high] = [Math.min(...picture), Math.max(...picture)];
+  const step = Math.fround(Math.fround(high - low) / osr.BINS);
+  const edges = Float32Array.from({ length: osr.BINS + 1 }, (_, bin) => Math.fround(bin * step) + low);
+  edges[osr.BINS] = high;
+  return edges;
+};
+
+/* How many values lie in each bin: its lower edge belongs to it, its upper one does not; to the last, both. */
+osr.histogram = (picture, edges) => {
+  const counts = new Float32Array(osr.BINS);
+  const starts = edges.subarray(0, osr.BINS);
+  for (const value of picture) counts[starts.findLastIndex((start) => start <= value)]++;
+  return counts;
+};
+
+/* The sizes and means of the groups of values in the first bin, in the first two, and so on. */
+osr.groups = (counts, centres) => {
+  const sizes = osr.runningSums(counts);
+  const sums = osr.runningSums(counts.map((count, bin) => count * centres[bin]));
+  return { sizes, means: sums.map((sum, bin) => sum / sizes[bin]) };
+};
+
+osr.runningSums = (values) => {
+  const sums = values.slice();
+  for (let i = 1; i < sums.length; i++) sums[i] += sums[i - 1];
+  return sums;
+};
 
 /* The report's second distance, as osrlib.scores.diff: how many pixels differ in black and white. */
 osr.diff = (image, copy) => {

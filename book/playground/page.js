@@ -10,6 +10,12 @@ const osr = {};
 /* Width and height of the images that the network reads, in pixels. */
 osr.SIDE = 28;
 
+/* Of the two distances: how far axes go, how far apart their numbers and a slider's steps are, the decimals of a line. */
+osr.AXES = {
+  norm: { top: 50, tick: 10, step: 0.1, decimals: 2 },
+  diff: { top: 500, tick: 100, step: 1, decimals: 0 },
+};
+
 /* An element with attributes, event handlers (on…) and children. */
 osr.el = (name, attributes = {}, ...children) => {
   const element = document.createElement(name);

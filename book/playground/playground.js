@@ -29,7 +29,8 @@ osr.reason = ({ norm, diff, guess, label, probabilities }, lines) => {
 
 /* One distance as a bar, with a slider for its line; moved is called when the line moves. */
 osr.Gauge = class {
-  constructor(key, { top, step, decimals }, lines, moved) {
+  constructor(key, lines, moved) {
+    const { top, step, decimals } = osr.AXES[key];
     Object.assign(this, { key, top, decimals, lines });
     this.fill = osr.el("span", { class: "osr-fill" });
     this.mark = osr.el("span", { class: "osr-mark" });
@@ -99,8 +100,8 @@ osr.Views = class {
   constructor() {
     this.image = this.view("image", "What the model sees");
     this.copy = this.view("copy", "The copy that it makes");
-    this.ink = this.view("image, 0/1", "The image in black and white");
-    this.copyInk = this.view("copy, 0/1", "The copy in black and white");
+    this.ink = this.view("image, black and white", "The image in black and white");
+    this.copyInk = this.view("copy, black and white", "The copy in black and white");
     this.difference = this.view("difference", "Where they differ");
     const views = [this.image, this.copy, this.ink, this.copyInk, this.difference];
     this.element = osr.el("div", { class: "osr-views" }, ...views.map(({ figure }) => figure));
@@ -151,10 +152,7 @@ osr.Playground = class {
     this.lines = { ...osr.LINES };
     this.board = new osr.Board(() => this.look());
     const moved = () => this.answer();
-    this.gauges = [
-      new osr.Gauge("norm", { top: 20, step: 0.1, decimals: 2 }, this.lines, moved),
-      new osr.Gauge("diff", { top: 400, step: 1, decimals: 0 }, this.lines, moved),
-    ];
+    this.gauges = ["norm", "diff"].map((key) => new osr.Gauge(key, this.lines, moved));
     this.bars = new osr.Bars();
     this.views = new osr.Views();
     this.verdict = osr.el("p", { class: "osr-verdict", role: "status", "aria-live": "polite" });

@@ -6,10 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from osrlib import data, metrics, pictures, plots, scores, zoo
+from osrlib import data, metrics, pictures, plots
 from osrlib.detector import OpenSetClassifier
 from osrlib.output import infer
-from osrlib.thresholds import MeanStd
 from tests.book.conftest import PHONE, SHOTS
 
 CHAPTER, PLAYGROUND = "notebooks/06-drawing-the-line.html", "book/playground.html"
@@ -19,8 +18,7 @@ NOTHING = "Nothing is drawn yet."
 @pytest.fixture(scope="module")
 def rule():
     """The report's rule, as chapter 6 fits it."""
-    keys = {"norm": (scores.norm, MeanStd(2)), "diff": (scores.diff, MeanStd(2))}
-    return OpenSetClassifier(zoo.load("mtae"), keys).fit(data.load("mnist", "train").images)
+    return OpenSetClassifier.report().fit(data.report_digits().images)
 
 
 def test_the_network_and_the_rule_answer_as_pytorch_does(page, site, rule):
@@ -31,21 +29,26 @@ def test_the_network_and_the_rule_answer_as_pytorch_does(page, site, rule):
     page.goto(f"{site}/{PLAYGROUND}")
     assert page.evaluate("osr.LINES") == pytest.approx(rule.lines, rel=1e-5)
     answers = page.evaluate(
-        """(images) => images.map((one) => {
+        """([images, copies]) => images.map((one, i) => {
             const { logits, copy, norm, diff, label } = osr.judge(osr.ready.weights, one, osr.LINES);
-            return { logits: [...logits], copy: [...copy], norm, diff, label };
+            const again = osr.diff(one, Float32Array.from(copies[i]));
+            return { logits: [...logits], copy: [...copy], norm, diff, again, label };
         })""",
-        images.reshape(-1, 784).tolist(),
+        [images.reshape(-1, 784).tolist(), said.copies.tolist()],
     )
-    logits, copies, norms, diffs, labels = (
+    logits, copies, norms, diffs, again, labels = (
         np.array([answer[key] for answer in answers], object if key == "label" else float)
-        for key in ("logits", "copy", "norm", "diff", "label")
+        for key in ("logits", "copy", "norm", "diff", "again", "label")
     )
+    norm, diff = decision.scores.T
     assert np.abs(logits - said.logits).max() < 1e-4
     assert np.abs(copies - said.copies).max() < 1e-4
-    assert np.abs(norms - scores.norm(said)).max() < 1e-4
-    near = np.abs(said.copies - 0.5) < 1e-5  # such a pixel may come out on either side
-    assert (np.abs(diffs - scores.diff(said)) <= near.sum(1)).all()
+    assert np.abs(norms - norm).max() < 1e-4
+    # of the same copies the same diff, to the pixel; NumPy 1 rounds the edges of bins otherwise: 14 of 4,200 differed
+    assert (again == diff).mean() >= (1 if np.lib.NumpyVersion(np.__version__) >= "2.0.0" else 0.99)
+    # the page's own copies are PyTorch's to some 1e-6: enough to move a grey value over the edge of a bin, and Otsu's
+    # level with it. 2 of 4,200 images differed, by 4 pixels each
+    assert (diffs == diff).mean() >= 0.99
     wanted = np.where(decision.labels == 10, "unknown", decision.labels.astype(object))
     assert (labels == wanted).mean() >= 0.998 and 0.1 < (wanted == "unknown").mean() < 0.9
 
@@ -181,18 +184,18 @@ def test_the_explorer_counts_and_paints_as_python_does(page, site, rule):
             getComputedStyle(row.querySelector(".osr-swatch")).backgroundColor])"""
     )
     assert dict(swatches) == {name: css(plots.COLOURS[name]) for name in worlds}
-    said = {name: infer(rule.model, world.images) for name, world in worlds.items()}
-    for norm, diff in ((5.0, 60), (7.25, 31)):
-        page.evaluate("([norm, diff]) => osr.explored.move({ norm, diff })", [norm, diff])
+    said = {name: rule.decide(world.images) for name, world in worlds.items()}
+    for lines in ((15.0, 60), (22.25, 31)):
+        page.evaluate("([norm, diff]) => osr.explored.move({ norm, diff })", lines)
         got = page.evaluate("osr.explored.count()")
         true, predicted = [], []
         for row in got["rows"]:
-            name, output = row["name"], said[row["name"]]
-            refused = (scores.norm(output) > norm) | (scores.diff(output) > diff)
-            assert (row["refused"], row["images"]) == (refused.sum(), len(output))
+            name, decision = row["name"], said[row["name"]]
+            refused = (decision.scores > lines).any(1)
+            assert (row["refused"], row["images"]) == (refused.sum(), len(refused))
             if name != "letters":
-                true.append(worlds[name].labels if name == "mnist" else np.full(len(output), 10))
-                predicted.append(np.where(refused, 10, output.guess))
+                true.append(worlds[name].labels if name == "mnist" else np.full(len(refused), 10))
+                predicted.append(np.where(refused, 10, decision.guess))
         report = metrics.osr_report(np.concatenate(true), np.concatenate(predicted))
         np.testing.assert_allclose([got["mnist"], got["ood"], got["total"]], [report.mnist, report.ood, report.total])
 

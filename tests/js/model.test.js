@@ -5,6 +5,7 @@ const { test } = require("node:test");
 const load = require("./load.js");
 
 const osr = load("page.js", "model.js");
+[osr.MEAN, osr.STD] = [0.25, 0.5]; // of pixels: the build writes them
 const floats = (...values) => Float32Array.from(values);
 const base64 = (bytes) => Buffer.from(bytes).toString("base64");
 
@@ -73,9 +74,8 @@ test("a linear layer is matrix times vector plus bias", () => {
   near(osr.linear(floats(1, 2), floats(1, 2, 3, 4, 5, 6), floats(10, 20, 30)), [15, 31, 47]);
 });
 
-test("ReLU, sigmoid and softmax", () => {
+test("ReLU and softmax", () => {
   near(osr.relu(floats(-1, 0, 2)), [0, 0, 2]);
-  near(osr.sigmoid(floats(0, Math.log(3))), [0.5, 0.75]);
   near(osr.softmax(floats(0, Math.log(2), Math.log(5))), [1 / 8, 2 / 8, 5 / 8]);
   near(osr.softmax(floats(1000, 1000)), [0.5, 0.5]); // without an overflow
 });
@@ -88,13 +88,13 @@ const onePath = () => {
   weights.conv1[middle] = 1;
   weights.conv2[middle] = 3;
   weights.code[pixel] = 0.5;
-  weights["code.bias"][0] = 1;
+  weights["code.bias"].set([1, -1]);
   weights.head[128 * 3] = 2; // digit 3
   weights["head.bias"][5] = -1;
   weights.draw[128 * pixel] = 1;
   weights.draw1[middle] = 2;
   weights.draw2[middle] = 1;
-  weights["draw2.bias"][0] = -3;
+  weights["draw2.bias"][0] = -1;
   return weights;
 };
 
@@ -102,18 +102,51 @@ test("the forward pass, by hand", () => {
   const image = new Uint8Array(784);
   image[13 * 28 + 12] = 255; // pooled twice, it lies in row 3, column 3
   const { code, logits, probabilities, copy } = osr.forward(onePath(), image);
-  near(code.slice(0, 2), [2.5, 0]); // 0.5 · 3 + 1
-  near(logits, [0, 0, 0, 5, 0, -1, 0, 0, 0, 0]);
-  const sum = Math.exp(5) + Math.exp(-1) + 8;
-  near([probabilities[3], probabilities[5]], [Math.exp(5) / sum, Math.exp(-1) / sum]);
+  near(code.slice(0, 2), [3.25, 0]); // (1 - 0.25) / 0.5 = 1.5, and 0.5 · 3 · 1.5 + 1; what is below 0 becomes 0
+  near(logits, [0, 0, 0, 6.5, 0, -1, 0, 0, 0, 0]);
+  const sum = Math.exp(6.5) + Math.exp(-1) + 8;
+  near([probabilities[3], probabilities[5]], [Math.exp(6.5) / sum, Math.exp(-1) / sum]);
   const isDrawn = (i) => [12, 13, 14, 15].includes(i % 28) && [12, 13, 14, 15].includes(Math.floor(i / 28));
-  const wanted = Array.from({ length: 784 }, (_, i) => 1 / (1 + Math.exp(isDrawn(i) ? -2 : 3))); // 2 · 2.5 - 3
-  near(copy, wanted);
+  // 2 · 3.25 - 1 = 5.5 standard deviations above the mean; around it -1, and nothing is darker than the mean
+  near(
+    copy,
+    Array.from({ length: 784 }, (_, i) => (isDrawn(i) ? 0.25 + 0.5 * 5.5 : 0.25)),
+  );
 });
 
-test("the two distances: how far the pixels are, and how many change between black and white", () => {
+test("outside of an image lies the mean, not black", () => {
+  const weights = onePath();
+  weights.conv1.set([1, 0, 0, 0, 0]); // each pixel from its neighbour above, to the left
+  weights["conv1.bias"][0] = 0.5; // black is -0.5: only what lies outside is left
+  weights.code[0] = 0.5; // looks at the top left corner
+  const { code } = osr.forward(weights, new Uint8Array(784));
+  near(code.slice(0, 1), [1.75]); // the corner: 0.5 · 3 · (0 + 0.5), the middle 0, and 1
+});
+
+test("the first distance is counted in standard deviations of pixels", () => {
   const image = Uint8Array.of(0, 255, 127, 128);
-  near([osr.norm(image, floats(0.5, 0.5, 127 / 255, 128 / 255))], [Math.sqrt(0.5)]);
-  assert.equal(osr.diff(image, floats(0.2, 0.9, 0.4, 0.6)), 0);
-  assert.equal(osr.diff(image, floats(0.6, 0.4, 0.6, 0.5)), 4); // 0.5 is black still
+  near([osr.norm(image, floats(0.5, 0.5, 127 / 255, 128 / 255))], [Math.sqrt(0.5) / 0.5]);
+});
+
+test("Otsu's level parts the two groups that lie furthest apart, at the centre of the last dark bin", () => {
+  const level = (...values) => osr.otsu(floats(...values));
+  near([level(0, 0, 0, 1), level(0, 1, 1, 1)], [0.5 / 256, 0.5 / 256]);
+  // of 8, after 0: 4 · 4 · (0.7 - 0)² = 7.84; after 0.4: 6 · 2 · (1 - 0.8 / 6)² = 9.01. 0.4 lies in bin 102
+  near([level(0, 0, 0, 0, 0.4, 0.4, 1, 1)], [102.5 / 256]);
+  near([level(0, 0, 0.6, 0.6, 1, 1, 1, 1)], [0.5 / 256]);
+  near([level(-3, -3, 5, 5)], [-3 + (8 * 0.5) / 256]); // the bins fill the range of the picture
+});
+
+test("an edge belongs to the bin above it, the last one to the last bin", () => {
+  const edges = floats(...Array.from({ length: 257 }, (_, i) => i));
+  const counts = osr.histogram(floats(0, 0.9, 1, 255, 256), edges);
+  assert.deepEqual([counts[0], counts[1], counts[255], osr.sum(counts)], [2, 1, 2, 5]);
+});
+
+test("the second distance: how many pixels change between black and white, each picture cut at its own level", () => {
+  const image = Uint8Array.of(0, 0, 0, 255);
+  assert.equal(osr.diff(image, floats(0.13, 0.14, 0.13, 1.2)), 0);
+  assert.equal(osr.diff(image, floats(0.6, 0.6, 0.6, 0.7)), 0); // bright, and black all the same
+  assert.equal(osr.diff(image, floats(0.1, 0.1, 1, 0.1)), 2);
+  assert.equal(osr.diff(Uint8Array.of(200, 200, 200, 200), floats(0.1, 0.1, 1, 1)), 2); // what is flat is black
 });
