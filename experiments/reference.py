@@ -51,7 +51,7 @@ def spread(rows, keys):
 
 
 def record(name):
-    """How a model was trained and how good it became, per seed; and what it costs on this machine."""
+    """How a model was trained and how good it became, per seed."""
     one = TRAININGS[name]
     runs = [trained(name, seed) for seed in one.seeds]
     accuracies = [history[-1]["test_accuracy"] for _, history in runs]
@@ -66,8 +66,12 @@ def record(name):
         "closed_accuracy_mean": float(np.mean(accuracies)),
         "closed_accuracy_std": float(np.std(accuracies, ddof=1)) if len(runs) > 1 else None,
         "history": runs[0][1],
-        **({"cost": cost.measure(name)._asdict()} if name in zoo.MODELS else {}),
     }
+
+
+def costs():
+    """What each model costs on this machine, one after the other: figures of one run can be compared."""
+    return {name: cost.measure(name)._asdict() for name in zoo.MODELS}
 
 
 def by_report_rule(name, seed=0):
@@ -253,6 +257,7 @@ def authors():
 def parts():
     """What ``reference.json`` holds: dict name → function that measures it. That of a model is under "models"."""
     return {name: partial(record, name) for name in zoo.MODELS} | {
+        "costs": costs,
         "report_rule": report_rows,
         "ladder": ladder_rows,
         "authors": authors,
