@@ -25,7 +25,7 @@ TOLD = {
 """Each exercise: the name of its answer, and its text."""
 HINTS = {  # of the variants to repair, one a chapter
     "1.2": "surest", "2.2": "other unknown images come", "3.2": "changes with the labels", "4.2": "images beside it",
-    "5.2": "letters in it", "6.2": "exchangeable", "7.2": "harder world", "8.1": "own nearest neighbour",
+    "5.2": "letters in it", "6.2": "exchangeable", "7.2": "with the company", "8.1": "own nearest neighbour",
     "9.1": "dark on a bright page",
 }  # fmt: skip
 NAMESPACE = {
