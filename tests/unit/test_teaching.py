@@ -90,7 +90,7 @@ FEW, MANY = np.arange(100) < 1, np.arange(100) < 5
 
 ANSWERS = [  # number, answer, a word of the verdict; the chapters' own answers are tested with the book
     ("1.1", (0.4, 0.9), "same factor"),
-    ("1.3", lambda accuracies: (np.min(accuracies), np.max(accuracies)), "little too narrow"),
+    ("1.3", lambda accuracies: (np.min(accuracies), np.max(accuracies)), "more than the mean does"),
     ("2.1", [95.2, 98.4], "between 0 and 1"),
     ("2.2", lambda training, known, unknown: thresholds.Quantile().fit(known), "test digits"),
     ("2.3", (2 / 3, 0.5, 0.8), "eleven classes"),
