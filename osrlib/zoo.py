@@ -26,7 +26,7 @@ WEIGHTS = Path(__file__).parent / "weights"
 class Spec:
     """How a reference model is built and trained.
 
-    C2AE's first stage has a recipe and label smoothing of its own. ``digits``: gives the :class:`ImageSet` that it is
+    C2AE's first stage has a recipe and label smoothing of its own. ``digits``: gives the images that it is
     trained on.
     """
 
