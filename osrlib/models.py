@@ -107,10 +107,7 @@ class Decoder(nn.Module):
 
 
 class FineDecoder(Decoder):
-    """The same layers in another order: doubled first and convolved then, so that single pixels can be drawn.
-
-    Four times the work in the last convolution.
-    """
+    """The same layers, doubled first and convolved then: single pixels can be drawn, for four times the last work."""
 
     def forward(self, code):
         large = self.enlarge(self.enlarge(self.maps(code)))
@@ -141,10 +138,7 @@ class MultiTaskAE(nn.Module):
 
 
 class SigmoidAE(nn.Module):
-    """The multi-task autoencoder of chapter 8: pixels in [0, 1] as they are, a sigmoid that can draw all of them.
-
-    Its code has no ReLU, and its head one output a class.
-    """
+    """Chapter 8's multi-task autoencoder: pixels in [0, 1] as they are, no ReLU on the code, a sigmoid at the end."""
 
     def __init__(self, classes: Count = 10):
         super().__init__()
@@ -202,8 +196,10 @@ class C2AE(nn.Module):
 
     def decode(self, code: Tensor["N 128"], condition: ClassTensor["N"]) -> torch.Tensor:
         """Draw codes under conditions: float [N, 28, 28] in [0, 1]."""
-        dtype = self.scale.weight.dtype
-        label = _plus_minus(condition, self.scale.in_features).to(dtype)
+        classes, dtype = self.scale.in_features, self.scale.weight.dtype
+        if condition.max() >= classes:
+            raise ValueError(f"condition: expected classes in 0..{classes - 1}, got {condition.max()}")
+        label = (2 * F.one_hot(condition, classes) - 1).to(dtype)
         return self.decoder((self.scale(label) * code + self.shift(label)).to(dtype)).squeeze(1)
 
     def freeze(self):
@@ -229,13 +225,6 @@ class C2AE(nn.Module):
         return BatchOutput(logits, code, drawings[torch.arange(n), errors.argmin(1)], errors)
 
 
-def _plus_minus(condition, classes):
-    """+1 at the class, −1 elsewhere: int64 [N, classes]."""
-    if condition.max() >= classes:
-        raise ValueError(f"condition: expected classes in 0..{classes - 1}, got {condition.max()}")
-    return 2 * F.one_hot(condition, classes) - 1
-
-
 def count_parameters(model: nn.Module) -> int:
     """The number of parameters, frozen ones among them."""
     return sum(p.numel() for p in model.parameters())
@@ -247,8 +236,7 @@ def layer_table(model: nn.Module) -> list:
     rows = []
 
     def note(layer, _, output):
-        own = sum(p.numel() for p in layer.parameters())
-        rows.append((f"{type(layer).__name__}-{len(rows) + 1}", [-1, *output.shape[1:]], own))
+        rows.append((f"{type(layer).__name__}-{len(rows) + 1}", [-1, *output.shape[1:]], count_parameters(layer)))
 
     with evaluating(model), torch.inference_mode(), ExitStack() as hooks:
         for layer in model.modules():
