@@ -1,7 +1,7 @@
 """The reference run: train every model from scratch, measure, and write the weights and ``reference.json``.
 
     python -m experiments.reference              about two hours on two cores; goes on where it was interrupted
-    python -m experiments.reference PART …       only these parts, such as "mtae" or "ladder"; the others stay
+    python -m experiments.reference PART …       only these, such as "models.mtae" or "ladder"; the others stay
 
 Each training (``trainings.py``) is kept in ``_build/trainings`` until the run is complete. At the end the run says how
 far its figures are from those of the run before.
@@ -21,7 +21,7 @@ import scipy
 
 from experiments import choose_rule, ladder, run_protocol, study, teaser, trainings
 from experiments.study import judged
-from experiments.trainings import REPORT_SEEDS, SEEDS, TRAININGS, trained
+from experiments.trainings import REPORT_SEEDS, SEEDS, trained
 from osrlib import UNKNOWN, data, metrics, models, scores, thresholds, zoo
 from osrlib.detector import OpenSetClassifier
 from osrlib.gram import GramDeviation, GramFeatures
@@ -52,7 +52,7 @@ def spread(rows, keys):
 
 def record(name):
     """How a model was trained and how good it became, per seed."""
-    one = TRAININGS[name]
+    one = trainings.TRAININGS[name]
     runs = [trained(name, seed) for seed in one.seeds]
     accuracies = [history[-1]["test_accuracy"] for _, history in runs]
     return {
@@ -128,7 +128,7 @@ def loss_weight_rows():
     worlds = {name: data.load(name).images for name in ("mnist", *UNKNOWN_WORLDS, "letters", "patches")}
     rows = []
     for weight in trainings.LOSS_WEIGHTS:
-        seeds, runs = TRAININGS[f"weight-{weight}"].seeds, []
+        seeds, runs = trainings.TRAININGS[f"weight-{weight}"].seeds, []
         for seed in seeds:
             model, history = trained(f"weight-{weight}", seed)
             values = {name: scores.norm(infer(model, images)) for name, images in worlds.items()}
@@ -255,8 +255,8 @@ def authors():
 
 
 def parts():
-    """What ``reference.json`` holds: dict name → function that measures it. That of a model is under "models"."""
-    return {name: partial(record, name) for name in zoo.MODELS} | {
+    """What ``reference.json`` holds: dict name → function that measures it."""
+    return {f"models.{name}": partial(record, name) for name in zoo.MODELS} | {
         "costs": costs,
         "report_rule": report_rows,
         "ladder": ladder_rows,
@@ -277,8 +277,8 @@ def measure(names):
     told = zoo.reference()
     for name in names:
         print(f"measuring {name}", flush=True)
-        place = told["models"] if name in zoo.MODELS else told
-        place[name] = parts()[name]()
+        group, _, key = name.rpartition(".")
+        (told[group] if group else told)[key] = parts()[name]()
         told["provenance"][name] = study.provenance("reference")
     return told
 
@@ -333,8 +333,8 @@ def main():
     print(*moved(before, measured), sep="\n")  # first: what follows replaces the run before
     # nothing is published before everything is measured: weights and figures belong together
     study.write(zoo.WEIGHTS / "reference.json", measured)
-    trainings.publish({name: trained(name)[0] for name in names if name in zoo.MODELS})
-    if "mtae" in names:
+    trainings.publish({name: trained(name)[0] for name in zoo.MODELS if f"models.{name}" in names})
+    if "models.mtae" in names:
         teaser.draw_teaser()
         teaser.draw_card()
     if set(names) == set(parts()):

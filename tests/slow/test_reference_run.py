@@ -26,8 +26,8 @@ ROOT = Path(__file__).parents[2]
 FEW = {("mnist", "train"): 2200, ("mnist", "test"): 500, ("letters", "test"): 500}
 
 
-def cut_down(patch, folder):
-    """A few images of each world, an epoch for each training, and a folder for everything that is written."""
+def cut_down(patch, folder, seeds=3):
+    """A few images of each world, an epoch and a few seeds for each training, and a folder for all that is written."""
     load, sample = functools.cache(data.load), data.ImageSet.sample
 
     def few(name, split="test"):
@@ -38,14 +38,14 @@ def cut_down(patch, folder):
         images, epochs = (2200, 5) if name == "cnn" else (300, 1)
         first = one.spec.first and replace(one.spec.first, epochs=1)
         recipe = replace(one.spec.recipe, epochs=epochs)
-        return replace(
-            one, spec=replace(one.spec, recipe=recipe, first=first, digits=lambda: one.spec.digits()[:images])
-        )
+        spec = replace(one.spec, recipe=recipe, first=first, digits=lambda: one.spec.digits()[:images])
+        return replace(one, spec=spec, seeds=one.seeds[:seeds])
 
     patch.setattr(data, "load", few)
     patch.setattr(data.ImageSet, "sample", lambda images, size, seed=0: sample(images, min(size, len(images)), seed))
     patch.setattr(trainings, "TRAININGS", {name: brief(name, one) for name, one in trainings.TRAININGS.items()})
     patch.setattr(trainings, "FOLDER", folder / "trainings")
+    patch.setattr(reference, "REPORT_SEEDS", reference.REPORT_SEEDS[:seeds])
 
 
 def test_it_trains_what_it_publishes():
@@ -96,7 +96,7 @@ TRAIN = """
 import sys, pathlib, pytest
 from experiments import study, trainings
 from tests.slow.test_reference_run import cut_down
-cut_down(pytest.MonkeyPatch(), pathlib.Path(sys.argv[1]))
+cut_down(pytest.MonkeyPatch(), pathlib.Path(sys.argv[1]), 1)
 study.start(trainings.run)
 """
 
@@ -117,7 +117,7 @@ def test_an_interrupted_run_goes_on(monkeypatch, tmp_path):
     said = first.communicate(timeout=60)[1]
     kept = file.read_text().splitlines()
     assert first.returncode == 1 and "the next run goes on from there" in said and "Traceback" not in said
-    cut_down(monkeypatch, tmp_path)
+    cut_down(monkeypatch, tmp_path, 1)
     names = list(trainings.TRAININGS)[:4]
     monkeypatch.setattr(trainings, "TRAININGS", {name: trainings.TRAININGS[name] for name in names})
     assert [row["name"] for row in trainings.run(seed=0)] == names
