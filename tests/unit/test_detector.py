@@ -31,11 +31,13 @@ def test_the_reports_rule(detector, digits, output):
     np.testing.assert_array_equal(decision.labels, np.where(decision.refused.any(1), UNKNOWN, output.guess))
     assert (decision.guess == digits.labels).mean() > 0.96
     assert decision.p_values is None and decision.p_value is None  # these lines are not conformal
-    assert (
-        detector.keys["norm"].threshold.value
-        == MeanStd(2).fit(scores.norm(output, unit=0.31)).value
-        == detector.lines["norm"]
-    )
+    wanted = {
+        "norm": MeanStd(2).fit(scores.norm(output, unit=0.31)).value,
+        "diff": MeanStd(2).fit(scores.diff(output)).value,
+    }
+    assert detector.lines == {name: key.threshold.value for name, key in detector.keys.items()} == wanted
+    published = OpenSetClassifier.report().fit_output(output)  # of the published network, where none is given
+    assert published.lines == wanted and (published.predict(digits.images[:50]) == decision.labels[:50]).all()
     again = OpenSetClassifier(detector.model, detector.keys).fit_output(output).decide_output(output)
     assert (again.labels == decision.labels).all()
 
