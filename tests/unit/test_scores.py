@@ -1,6 +1,7 @@
 """Scores: the formula by hand, the sign, and what known images must be like."""
 
 import copy
+from functools import partial
 
 import numpy as np
 import pytest
@@ -243,3 +244,19 @@ def test_every_score_is_made_from_what_it_has_seen(name, training_digits, digits
     assert of_known.dtype == unknown.dtype == np.float32 and of_known.shape == (len(output),)
     assert np.isfinite(of_known).all() and np.isfinite(unknown).all() and np.median(unknown) > np.median(of_known)
     np.testing.assert_array_equal(copy.deepcopy(score)(output), of_known)
+
+
+def test_what_is_left_out_is_what_the_chapters_use():
+    network = zoo.load("mtae-rule")
+    digits = data.load("mnist", "train").sample(2500, seed=2)
+    known, output = infer(network, digits.images), infer(network, data.load("mnist").images[:200])
+    weight, bias = (part.detach().double().numpy() for part in (network.classifier.weight, network.classifier.bias))
+    for short, whole in (
+        (KNN(known), KNN(known, 1, 1.0, None)),
+        (KNNSum(known), KNNSum(known, None, (1.0, 0.0), 2000, 0)),
+        (PCAResidual(known), PCAResidual(known, 150)),
+        (ViM(known, weight, bias), ViM(known, weight, bias, 64)),
+        (scores.energy, partial(scores.energy, temperature=1.0)),
+        (scores.norm, partial(scores.norm, relative=False, unit=1.0)),
+    ):
+        np.testing.assert_array_equal(short(output), whole(output))
