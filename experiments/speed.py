@@ -131,7 +131,7 @@ def decide(rule, count):
     digits = data.load("mnist", "train")
     images = np.concatenate([digits.images] * -(-count // len(digits)))[:count]
     ready = OpenSetClassifier.recommended() if rule == "recommended" else OpenSetClassifier.report()
-    ready.fit(digits[50_000:].images)
+    ready.fit(data.rule_digits("calibrate").images)
     start = time.perf_counter()
     ready.predict(images)
     seconds = time.perf_counter() - start

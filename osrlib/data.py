@@ -80,6 +80,13 @@ def report_digits(part: Literal["train", "validation"] = "train") -> ImageSet:
     return digits[train if part == "train" else validation]
 
 
+def rule_digits(part: Literal["train", "choose", "calibrate"] = "train") -> ImageSet:
+    """What chapter 8 makes of MNIST's 60,000 training digits: 50,000 to train on, 5,000 to choose a rule by, and 5,000
+    that took part in neither, to calibrate the chosen rule on."""
+    start, end = {"train": (0, 50_000), "choose": (50_000, 55_000), "calibrate": (55_000, 60_000)}[part]
+    return load("mnist", "train")[start:end]
+
+
 def digest(name: WorldName, split: str = "test") -> str:
     """The SHA-256 of a world's pixels and labels, as a hex string: which bytes a result was measured on."""
     return cache.digest(load(name, split))

@@ -94,7 +94,7 @@ class OpenSetClassifier:
         them on known images that neither the model nor this function has seen, 5 / alpha − 1 at the least.
 
         model: classifies by a code, as ``SigmoidAE`` (default: ``mtae-rule`` of the zoo); known: the images that it
-        was trained on (default: the first 50,000 digits of MNIST).
+        was trained on (default: ``data.rule_digits("train")``).
         """
         model = zoo.load("mtae-rule") if model is None else model
         known = zoo.MODELS["mtae-rule"].digits() if known is None else known
