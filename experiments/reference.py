@@ -200,13 +200,13 @@ def gram_rows():
 def recommended_rows():
     """The recommended rule, calibrated on the digits left from training: per world, per seed, and what it costs.
 
-    ``false_refusals``: over 20 random halves of the 10,000 calibration images, what is refused of MNIST's test digits
+    ``false_refusals``: over 20 random halves of the 5,000 calibration images, what is refused of MNIST's test digits
     and of the other half.
     """
     worlds = {name: data.load(name) for name in ("mnist", *UNKNOWN_WORLDS, *DEVELOPMENT_WORLDS)}
     letters = worlds["letters"]
     worlds["letters without look-alikes"] = letters[~np.isin(np.array(data.LETTERS)[letters.labels], data.LOOK_ALIKES)]
-    held_out = data.load("mnist", "train")[len(zoo.MODELS["mtae-rule"].digits()) :]
+    held_out = data.rule_digits("calibrate")
     thirty = np.concatenate([worlds[name].images for name in ("mnist", *UNKNOWN_WORLDS)])
     digits = worlds["mnist"]
     runs = []

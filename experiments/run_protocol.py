@@ -13,7 +13,7 @@ from osrlib import data, protocol, zoo
 
 ROWS = study.BUILD / "protocol.jsonl"
 TABLE = study.RESULTS / "protocol.csv"
-MEASURES = ["auroc", "oscr", "closed_accuracy"]
+MEASURES = ["auroc", "oscr", "refused", "closed_accuracy"]
 
 
 def table(rows):

@@ -16,6 +16,7 @@ from osrlib.output import Output, infer
 from osrlib.scores.copies import binarised, class_error, content, diff, norm, style
 from osrlib.scores.known import FURTHEST, KNN, KNNSum, Mahalanobis, PCAResidual, ViM
 from osrlib.scores.logits import energy, max_logit, msp
+from osrlib.scores.posthoc import ASH, DICE, FDBD, SHE, NNGuide, OpenMax, ReAct, gen
 
 
 class Seen(NamedTuple):
@@ -28,9 +29,10 @@ class Seen(NamedTuple):
     held_out: Output | None = None
 
 
-def _vim(seen):
+def _linear(seen):
+    """The weight [K, D] and the bias [K] of the layer that turns a code into logits."""
     last, classes = seen.model.classifier, seen.train.logits.shape[1]  # the report's network has an output more
-    return ViM(seen.train, *(part.detach().cpu().double().numpy()[:classes] for part in (last.weight, last.bias)))
+    return tuple(part.detach().cpu().double().numpy()[:classes] for part in (last.weight, last.bias))
 
 
 def _gram(seen):
@@ -44,11 +46,19 @@ SCORES: dict[str, Callable] = {
     "max logit": lambda seen: max_logit,
     "energy": lambda seen: energy,
     "Mahalanobis": lambda seen: Mahalanobis(seen.train, seen.labels),
-    "ViM": _vim,
+    "ViM": lambda seen: ViM(seen.train, *_linear(seen)),
     "Gram deviation": _gram,
     "kNN": lambda seen: KNN(seen.train),
     "kNN sum": lambda seen: KNNSum(seen.train, seen.labels),
     "PCA residual": lambda seen: PCAResidual(seen.train),
+    "OpenMax": lambda seen: OpenMax(seen.train, seen.labels),
+    "GEN": lambda seen: gen,
+    "SHE": lambda seen: SHE(seen.train, seen.labels),
+    "NNGuide": lambda seen: NNGuide(seen.train),
+    "fDBD": lambda seen: FDBD(seen.train, _linear(seen)[0]),
+    "ReAct": lambda seen: ReAct(seen.train, *_linear(seen)),
+    "ASH": lambda seen: ASH(*_linear(seen)),
+    "DICE": lambda seen: DICE(seen.train, *_linear(seen)),
     "norm": lambda seen: norm,
     "relative norm": lambda seen: lambda output: norm(output, relative=True),
     "diff": lambda seen: diff,

@@ -35,7 +35,7 @@ KNOWN = Output(
     random.normal(size=(60, 3)) + 9 * np.eye(3)[LABELS], random.gamma(1, 1, (60, 6)), random.random((60, 28, 28)),
     IMAGES, random.gamma(1, 1, (60, 3)),
 )  # fmt: skip
-NUMBERS, OTHERS = random.gamma(2, 1, 300), random.gamma(9, 1, 300)
+NUMBERS, OTHERS, WEIGHT = random.gamma(2, 1, 300), random.gamma(9, 1, 300), random.normal(size=(3, 6))
 MODEL = models.SigmoidAE(3).eval()
 SET = data.ImageSet(IMAGES, LABELS, "noise", ("a", "b", "c"))
 KEYS = {"norm": (scores.norm, thresholds.Conformal(0.1))}
@@ -82,7 +82,10 @@ def made():
         thresholds.Conformal().fit(NUMBERS), thresholds.TailModel(NUMBERS), thresholds.TwoTail().fit(NUMBERS, OTHERS),
         thresholds.ClassConformal(0.1).fit(NUMBERS, np.arange(300) % 3), scores.KNN(KNOWN), scores.KNNSum(KNOWN),
         scores.Mahalanobis(KNOWN, LABELS), scores.PCAResidual(KNOWN, 9), gram.GramDeviation(KNOWN, GIVEN["layer"]),
-        scores.ViM(KNOWN, random.normal(size=(3, 6)), np.ones(3), 2), models.C2AE(3), SET, zoo.MODELS["mtae"],
+        scores.ViM(KNOWN, WEIGHT, np.ones(3), 2), scores.OpenMax(KNOWN, LABELS), scores.SHE(KNOWN, LABELS),
+        scores.NNGuide(KNOWN), scores.FDBD(KNOWN, WEIGHT), scores.ReAct(KNOWN, WEIGHT, np.ones(3)),
+        scores.ASH(WEIGHT, np.ones(3)), scores.DICE(KNOWN, WEIGHT, np.ones(3)),
+        models.C2AE(3), SET, zoo.MODELS["mtae"],
         detector.OpenSetClassifier(MODEL, KEYS).fit(IMAGES), models.ReadAE(models.BaselineCNN()),
         training.History([{"x": 1}]),
     ]  # fmt: skip

@@ -60,6 +60,15 @@ SCORES = {
     "KNNSum": lambda known: KNNSum(known, known.guess),
     "PCAResidual": lambda known: PCAResidual(known, 9),
     "ViM": lambda known: ViM(known, WEIGHT, BIAS, 3),
+    "OpenMax": lambda known: scores.OpenMax(known, known.guess),
+    "gen": lambda known: scores.gen,
+    "SHE": lambda known: scores.SHE(known, known.guess),
+    "NNGuide": scores.NNGuide,
+    "FDBD": lambda known: scores.FDBD(known, WEIGHT),
+    "ReAct": lambda known: scores.ReAct(known, WEIGHT, BIAS),
+    "ASH": lambda known: scores.ASH(WEIGHT, BIAS, 0.5),
+    "ASH, pruned only": lambda known: scores.ASH(WEIGHT, BIAS, 0.5, "P"),
+    "DICE": lambda known: scores.DICE(known, WEIGHT, BIAS),
 }
 
 

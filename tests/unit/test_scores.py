@@ -5,6 +5,7 @@ from functools import partial
 
 import numpy as np
 import pytest
+import scipy
 
 from osrlib import data, scores, zoo
 from osrlib.gram import GramDeviation
@@ -180,6 +181,99 @@ def test_vim_by_hand():
     np.testing.assert_allclose(shifted(told(new @ weight.T, code=new - [2, 0])), [near, far], rtol=1e-5)
 
 
+def test_openmax_by_hand():
+    # four images of a class lie 1, 2, 3 and 6 from its mean, along the other logits
+    steps = np.array([1, -1, 2, -2, 3, -3, 6, -6])
+    known = told([[20, step, 0] for step in steps] + [[step, 20, 0] for step in steps])
+    labels, new = np.arange(16) // 8, told([[20, 0, 0], [20, 0, 19], [0, 0, 20]])
+    near, far, nowhere = scores.OpenMax(known, labels, 4, 1)(new)
+    assert 1 < near * np.exp(20) < 2  # of 20, less than log 2 is taken
+    assert far == pytest.approx(1 / (1 + np.exp(-1)), rel=1e-3)  # all
+    assert nowhere == pytest.approx(1 / (1 + 3 * np.exp(-20)))  # all: the class has no known images
+    # of the second of two, half is taken: 6 + 4 / 2 for the unknown, and 4 / 2 is left
+    two = scores.OpenMax(known[:8], labels[:8], 4, 2)(told([[0, 4, 6]]))
+    assert two[0] == pytest.approx(np.exp(8) / (np.exp(8) + np.exp(2) + 2))
+    # Weibull's distribution function, with the parameters that make the four distances most likely
+    x = 10_000 + np.array([3, 3, 6, 6]) - 3.0
+    with np.errstate(over="ignore"):  # it searches far and wide
+        shape, _, scale = scipy.stats.weibull_min.fit(x, 20_000, floc=0, scale=10_003)
+    w = scipy.stats.weibull_min.cdf(10_000 + 4 - 3, shape, scale=scale)
+    ours = scores.OpenMax(known, labels, 4, 1)(told([[20, 0, 4]]))
+    taken = np.exp([20 * w, 20 - 20 * w, 0, 4])
+    assert ours[0] == pytest.approx(taken[0] / taken.sum(), rel=1e-3)
+    for same in (np.eye(3)[labels], np.ones((16, 3))):
+        with pytest.raises(ValueError, match="known: expected logits at different distances"):
+            scores.OpenMax(told(same), np.argmax(same, 1))
+
+
+def test_gen_by_hand():
+    output = told(np.log([[0.5, 0.25, 0.25], [0.8, 0.1, 0.1]]))
+    np.testing.assert_allclose(scores.gen(output, 0.5), [0.5 + 2 * 0.1875**0.5, 0.4 + 0.6], rtol=1e-5)
+    np.testing.assert_allclose(scores.gen(output, 0.5, 1), [0.5, 0.4], rtol=1e-5)
+    np.testing.assert_allclose(scores.gen(told([[0.0, 0, 0, 0]])), [4 * 0.1875**0.1], rtol=1e-5)
+    # the surer the less, far beyond what 1 − p can hold
+    assert (np.diff(scores.gen(told([[step, 0.0, 0.0] for step in (20, 50, 100, 1000)]))) < 0).all()
+
+
+def test_she_by_hand():
+    known = coded([[1, 0], [3, 0], [9, 9], [0, 4]], [0, 0, 0, 1])
+    score = scores.SHE(known, np.array([0, 0, 1, 1]))  # the third is named wrongly
+    assert score(coded([[1, 5], [1, 5], [-1, 0]], [0, 1, 0])).tolist() == [-2, -20, 2]
+    assert scores.SHE(known[:2], np.array([0, 0]))(coded([[1, 5]], [1])).tolist() == [FURTHEST]
+    for make in (scores.SHE, scores.OpenMax):
+        with pytest.raises(ValueError, match="known: expected images that the classifier names"):
+            make(known, np.array([1, 1, 1, 0]))
+
+
+def test_nnguide_by_hand():
+    # E = log 4, log 2 and log 8; along the axes, whatever the length
+    known = told(np.log([[3, 1], [1, 1], [4, 4]]), code=[[2, 0], [0, 5], [-1, 0]])
+    new = told(np.log([[8, 8], [1, 1]]), code=[[3, 4], [0, -1]])
+    cosines = np.array([[0.6, 0.8, -0.6], [0, -1, 0]]) * np.log([4, 2, 8])
+    for k in (1, 2, 3):
+        expected = -np.log([16, 2]) * np.sort(cosines)[:, -k:].mean(1)
+        np.testing.assert_allclose(scores.NNGuide(known, k)(new), expected, rtol=1e-5, atol=1e-6)
+    with pytest.raises(ValueError, match="k: expected at most"):
+        scores.NNGuide(known, 4)
+
+
+def test_fdbd_by_hand():
+    weight = np.array([[3.0, 0], [0, 4], [0, 0]])  # 5, 3 and 4 apart
+    known = told(np.zeros((2, 3)), code=[[1, 1], [1, 3]])  # their mean is (1, 2)
+    new = told([[6, 1, 0.0], [0, 4, 4]], code=[[1, 4], [4, 6]])  # 2 and 5 from it
+    expected = [-((6 - 1) / 5 + (6 - 0) / 3) / 2 / 2, -((4 - 0) / 5 + 0) / 2 / 5]
+    np.testing.assert_allclose(scores.FDBD(known, weight)(new), expected, rtol=1e-6)
+    for wrong in (np.ones((2, 2)), weight[:1]):
+        with pytest.raises(ValueError, match="weight: expected two rows"):
+            scores.FDBD(known, wrong)
+
+
+def test_changed_codes_by_hand():
+    weight, bias = np.array([[1.0, 1, 0, 0], [0, 0, 2, -1]]), np.array([0.0, 1.0])
+
+    def expected(code, weight=weight):
+        return -np.logaddexp(*(weight @ code + bias))
+
+    known = coded([[0, 1, 2, 3], [4, 5, 6, 7], [8, 9, 10, -100]])
+    code = np.array([7.5, -50, 3, 4])
+    new = coded([code])
+    # half of the twelve numbers lie below 4.5
+    assert scores.ReAct(known, weight, bias, 0.5)(new) == pytest.approx(expected([4.5, -50, 3, 4]))
+    assert scores.ReAct(known, weight, bias, 1)(new) == pytest.approx(expected(code))
+    assert scores.ASH(weight, bias, 0.5, "P")(new) == pytest.approx(expected([7.5, 0, 0, 4]))
+    factor = np.exp((7.5 - 50 + 3 + 4) / 11.5)
+    assert scores.ASH(weight, bias, 0.5)(new) == pytest.approx(expected([7.5 * factor, 0, 0, 4 * factor]))
+    # where nothing above 0 is left: e², as for a code of which all is left in the half that is kept
+    assert scores.ASH(weight, bias, 0.5)(coded([[-1, -1, -9, -9]])) == pytest.approx(
+        expected(np.exp(2) * np.array([-1, -1, 0, 0])), rel=1e-5
+    )
+    # the mean code is (4, 5, 6, −30): contributions 4, 5, 0, 0 and 0, 0, 12, 30
+    best = np.array([[0.0, 1, 0, 0], [0, 0, 2, -1]])
+    assert scores.DICE(known, weight, bias, 0.55)(new) == pytest.approx(expected(code, best))
+    with pytest.raises(ValueError, match="logits: expected finite numbers"):
+        scores.ReAct(known, 1e15 * weight, bias)(new)
+
+
 def test_vim_refuses_log_probabilities(digits):
     model = zoo.load("cnn")
     known, (weight, bias) = infer(model, digits.images), (p.detach().numpy() for p in model.classifier[0].parameters())
@@ -240,7 +334,9 @@ def test_every_score_is_made_from_what_it_has_seen(name, training_digits, digits
         seen = Seen(zoo.load("c2ae"))
         output = infer(seen.model, digits.images[:50])
     score = SCORES[name](seen)
-    of_known, unknown = score(output), score(infer(seen.model, data.load("letters").sample(200).images))
+    # by what ASH and DICE leave of this network, letters look hardly more unknown than digits, or less
+    world = data.load("patches" if name in ("ASH", "DICE") else "letters")
+    of_known, unknown = score(output), score(infer(seen.model, world.sample(200).images))
     assert of_known.dtype == unknown.dtype == np.float32 and of_known.shape == (len(output),)
     assert np.isfinite(of_known).all() and np.isfinite(unknown).all() and np.median(unknown) > np.median(of_known)
     np.testing.assert_array_equal(copy.deepcopy(score)(output), of_known)
@@ -257,6 +353,12 @@ def test_what_is_left_out_is_what_the_chapters_use():
         (PCAResidual(known), PCAResidual(known, 150)),
         (ViM(known, weight, bias), ViM(known, weight, bias, 64)),
         (scores.energy, partial(scores.energy, temperature=1.0)),
+        (scores.gen, partial(scores.gen, gamma=0.1, top=100)),
+        (scores.OpenMax(known, digits.labels), scores.OpenMax(known, digits.labels, 20, 10)),
+        (scores.NNGuide(known), scores.NNGuide(known, 10)),
+        (scores.ReAct(known, weight, bias), scores.ReAct(known, weight, bias, 0.9)),
+        (scores.ASH(weight, bias), scores.ASH(weight, bias, 0.9, "S")),
+        (scores.DICE(known, weight, bias), scores.DICE(known, weight, bias, 0.9)),
         (scores.norm, partial(scores.norm, relative=False, unit=1.0)),
     ):
         np.testing.assert_array_equal(short(output), whole(output))
