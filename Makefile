@@ -70,7 +70,7 @@ train: data ## trains every reference model from scratch, measures, and writes w
 bench: data ## measures how fast training and deciding are on this machine: forty minutes
 	$(PY) -m experiments.speed
 
-mutation: data ## counts which changes of the core's code the tests notice: half an hour; MODULES=scores for one of them
+mutation: data ## counts which changes of the core's code the tests notice: ten minutes; MODULES=scores for one of them
 	$(PY) -m pip install --quiet --constraint $(CONSTRAINTS) --editable ".[mutation]"
 	OMP_NUM_THREADS=1 OSRLIB_OFFLINE=1 $(PY) -m tools.mutation $(MODULES)
 

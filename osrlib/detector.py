@@ -53,9 +53,10 @@ class Decision(NamedTuple):
     @property
     def p_value(self):
         """float64 [N] in (0, 1], all of them in one; None where there are none, or the rule is not ``any_of``."""
-        if self.p_values is None or self.rule is not thresholds.any_of:
+        p_values = self.p_values
+        if p_values is None or self.rule is not thresholds.any_of:
             return None
-        return thresholds.union_bound(self.p_values.T, np.array([key.threshold.alpha for key in self.keys.values()]))
+        return thresholds.union_bound(p_values.T, np.array([key.threshold.alpha for key in self.keys.values()]))
 
 
 class OpenSetClassifier:

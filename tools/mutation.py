@@ -1,6 +1,6 @@
 """Would the tests notice? Changes the code of the core in one place at a time, and runs the tests that reach it.
 
-    python -m tools.mutation                     every module of the core, about half an hour on two cores
+    python -m tools.mutation                     every module of the core, about ten minutes on two cores
     python -m tools.mutation detector losses     these modules
     python -m tools.mutation --resume            goes on where an interrupted run of all stopped, as mutants/ has it
 

@@ -47,7 +47,7 @@ osr.Scatter = class {
   left = 46; // room for the numbers of the axes
   bottom = 36;
   edge = 12;
-  shown = 1200; // points of each world, or a few more
+  shown = 1200; // points of each world
 
   constructor(worlds, lines, told) {
     this.worlds = worlds;
@@ -96,15 +96,19 @@ osr.Scatter = class {
     const context = this.points.getContext("2d");
     context.clearRect(0, 0, this.width, this.height);
     context.globalAlpha = 0.35;
-    for (const world of [...this.worlds].reverse()) this.drawWorld(context, world); // digits last, above all others
+    // in turns, so that no world hides another
+    for (let turn = 0; turn < this.shown; turn++) {
+      for (const world of this.worlds) this.drawPoint(context, world, turn / this.shown);
+    }
     context.globalAlpha = 1;
     this.drawAxes(context);
   }
 
-  drawWorld(context, { name, norm, diff }) {
+  /* One point of a world; share: how far on among its images. */
+  drawPoint(context, { name, norm, diff }, share) {
+    const i = Math.floor(share * norm.length);
     context.fillStyle = osr.COLOURS[name];
-    const step = Math.max(1, Math.floor(norm.length / this.shown));
-    for (let i = 0; i < norm.length; i += step) context.fillRect(this.x(norm[i]) - 1.5, this.y(diff[i]) - 1.5, 3, 3);
+    context.fillRect(this.x(norm[i]) - 1.5, this.y(diff[i]) - 1.5, 3, 3);
   }
 
   drawAxes(context) {

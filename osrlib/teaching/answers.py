@@ -1,16 +1,16 @@
 """The checks of the book's exercises: what is right, and what each wrong answer deserves to hear."""
 
 from functools import cache
-from itertools import pairwise
 
 import numpy as np
 import scipy
 import torch
 from PIL import Image
 
-from osrlib import UNKNOWN, data, losses, scores, thresholds, zoo
+from osrlib import UNKNOWN, data, losses, metrics, scores, thresholds, zoo
 from osrlib.detector import OpenSetClassifier
-from osrlib.output import Output, infer
+from osrlib.gram import GramDeviation, GramFeatures
+from osrlib.output import BatchOutput, Output, infer
 from osrlib.teaching.exercises import check, expect, function, numbers, same
 
 
@@ -51,6 +51,34 @@ def flipped_sign(answer):
 
 
 @check("1.3")
+def blank_page(answer):
+    """``open_set(known, new, price)``: one of K classes for each new image, or K where the softmax is too unsure."""
+    open_set, random = function(answer, "open_set(known, new, price)"), np.random.default_rng(0)
+    logits = random.normal(0, 2, (3000, 6)) + 6 * np.eye(6)[random.integers(0, 6, 3000)] * random.random((3000, 1))
+    known, new = logits[:2000], logits[2000:]
+    got = np.asarray(open_set(known, new, 0.1))
+    expect(got.shape == (1000,), "Expected one answer for each new image.")
+    expect(not (got == UNKNOWN).any(), "Of 6 classes, numbered from 0, unknown is number 6.")
+    score = scores.msp(Output(new))
+    line = np.quantile(scores.msp(Output(known)), [0.1, 0.9])
+    refused = got == 6
+    expect(refused.any(), "It refuses none of 1,000 new images, and may refuse a tenth of the known ones.")
+    expect(score[refused].mean() > score.mean(), "It refuses what the network is surest of.")
+    expect(
+        not same(refused, score > line[0]),
+        "It refuses nine tenths of the known images, where the price is one tenth. Which quantile is the line?",
+    )
+    alone = np.asarray(open_set(known, new[:100], 0.1))
+    expect(same(alone, got[:100]), "An answer changes with the other new images. The line owes them nothing.")
+    with np.errstate(all="ignore"):
+        large = np.asarray(open_set(known + 1000, new + 1000, 0.1))
+    expect(same(large, got), "With logits of 1,000, exp overflows. Which number may be subtracted from all K of them?")
+    wanted = np.where(score > line[1], 6, new.argmax(1))
+    expect((got != wanted).sum() <= 3, "Expected K beyond the line, and the class of the largest logit elsewhere.")
+    return "Softmax, quantile, compare: a classifier for an open set."
+
+
+@check("1.4")
 def one_more(answer):
     """``one_more(accuracies)``: between which two values the next training lies, in 95 % of cases."""
     interval, random = function(answer, "one_more(accuracies)"), np.random.default_rng(0)
@@ -81,36 +109,67 @@ def weight_of_worlds(answer):
 
 
 @check("2.2")
-def leaked_line(answer):
-    """``fit_line(training, known, unknown)``: a threshold that owes nothing to the images that judge it."""
-    fit_line, random = function(answer, "fit_line(training, known, unknown)"), np.random.default_rng(0)
-    training, known, unknown = random.normal(0, 1, 4000), random.normal(0.2, 1, 500), random.normal(2, 1, 500)
-    line = fit_line(training, known, unknown).value
-    expect(
-        fit_line(training, known, unknown + 1).value == line,
-        "The line moves when other unknown images come. What is tuned on unknown images does not refuse the unknown.",
-    )
-    expect(
-        fit_line(training, known + 1, unknown).value == line,
-        "The line moves with the test digits, the ones by which it is then judged.",
-    )
-    price = (training > line).mean()
-    expect(fit_line(training + 1, known, unknown).value != line, "The line does not move with the training digits.")
-    expect(
-        0.001 <= price <= 0.1, f"This line refuses {price:.0%} of the training digits. Set a price that one would pay."
-    )
-    return "Only training digits had a say."
+def two_halves(answer):
+    """``choose_and_report(known, unknown, seed)``: which score wins on one half, and its AUROC on the other."""
+    choose, random = function(answer, "choose_and_report(known, unknown, seed=0)"), np.random.default_rng(0)
+    found = []
+    for seed in range(6):  # one score of six knows something
+        known, unknown = random.normal(0, 1, (2, 6, 200))
+        unknown[seed] += 2
+        winner, told = numbers(choose(known, unknown, seed), 2, "two things: which score wins, and its AUROC")
+        expect(winner == seed, "The one score of six that tells them apart did not win. Larger is more unknown.")
+        found.append(told)
+    expect(abs(np.mean(found) - 0.921) < 0.03, "The winner is right, but what is reported is not its AUROC.")
+    told = np.mean([choose(*random.random((2, 10, 40)), seed)[1] for seed in range(60)])
+    hint = f"The AUROC of the best of 10 truly random scores comes out at {told:.2f} on average; they know nothing."
+    expect(told < 0.536, f"{hint} Have some of the images that report taken part in the choice?")
+    expect(told > 0.455, hint)
+    return "No image that reports had a say in the choice."
 
 
 @check("2.3")
-def refuse_everything(answer):
-    """Total accuracy, AUROC and macro-F1 of a detector that refuses all of 10,000 digits and 20,000 unknown images."""
-    total, area, f1 = numbers(answer, 3, "three numbers: total accuracy, AUROC, macro-F1")
-    expect(same(total, 2 / 3), "The total counts right answers: all 20,000 unknown images, none of the digits.")
-    expect(same(area, 0.5), "All scores are equal, so every pair is a tie, and a tie counts one half.")
-    expect(not same(f1, 0.8), "0.8 is the F1 of the class unknown. The mean is over eleven classes.")
-    expect(same(f1, 0.8 / 11), "Ten classes have an F1 of 0; unknown has precision 2/3 and recall 1.")
-    return "The total praises it, the AUROC sees a coin, the macro-F1 is lowest."
+def oscr_from_pairs(answer):
+    """``oscr_area(known, right, unknown)``: pairs in which the unknown image wins, and the digit has its name."""
+    area, random = function(answer, "oscr_area(known, right, unknown)"), np.random.default_rng(0)
+    for largest in (10**6, 5):  # without ties, with many
+        known, unknown = random.integers(0, largest, 300), random.integers(largest // 4, largest, 200)
+        known, unknown, right = known / 4, unknown / 4, random.random(300) < 0.7
+        (got,) = numbers(area(known, right, unknown), 1, "a number")
+        wanted = metrics.oscr(known, right, unknown).area
+        expect(not same(got, metrics.auroc(known, unknown)), "That is the AUROC. It does not look at the names.")
+        expect(not same(got, wanted / right.mean()), "Divide by all pairs, those of a digit with a wrong name too.")
+        expect(not same(got, right.mean() - wanted), "Those are the pairs that the digit wins. Larger is more unknown.")
+        expect(largest > 5 or same(got, wanted), "Right where no two scores are equal. Ties count half.")
+        expect(same(got, wanted), "Count pairs in which the unknown image is higher and the digit is named rightly.")
+    return "The pairs of the AUROC, but for those whose digit has a wrong name."
+
+
+@check("2.4")
+def how_much_luck(answer):
+    """``luck(tried, images)``: what the best of so many truly random scores promises beyond one half."""
+    luck = function(answer, "luck(tried, images)")
+    wanted = {(1, 20): 0.0, (10, 20): 0.142, (100, 20): 0.228, (100, 80): 0.114}
+    got = {case: numbers(luck(*case), 1, "a number")[0] for case in wanted}
+    expect(not got[1, 20] > 0.4, "Is that what the winner promises? Its luck is the part beyond 1/2.")
+    expect(
+        abs(got[1, 20]) < 0.07,
+        f"With a single score there is no choice, so no luck on average; yours has {got[1, 20]:.2f}.",
+    )
+    expect(
+        got[100, 20] > 1.2 * got[10, 20],
+        "Luck must grow with the number tried. Take the largest AUROC of each repetition, then the mean of these.",
+    )
+    expect(
+        got[100, 80] < 0.75 * got[100, 20],
+        "Luck must shrink as the sample grows: `images` is the number of known and of unknown images in it.",
+    )
+    for (tried, images), value in wanted.items():
+        expect(
+            abs(got[tried, images] - value) < max(0.2 * value, 0.07 * (tried == 1)),
+            f"The best of {tried} on {images} images of each kind: yours has {got[tried, images]:.3f} beyond 1/2. "
+            "Draw as many known as unknown images, each with a number of its own, and repeat it more often.",
+        )
+    return "Luck halves with four times the images, and grows ever more slowly with the number tried."
 
 
 @check("3.1")
@@ -190,14 +249,57 @@ def folded_batch(answer):
 
 
 @check("4.3")
-def gram_orders(answer):
-    """A dict from orders to the AUROC on letters; three single orders at least."""
-    expect(isinstance(answer, dict) and len(answer) >= 3, "Expected a dict with three choices of orders at least.")
-    areas = numbers(answer, len(answer), "an AUROC for each choice")
-    expect((areas <= 1).all() and (areas >= 0).all(), "An AUROC lies between 0 and 1.")
-    expect((areas > 0.5).all(), "Below one half: known first, unknown second; larger is more unknown.")
-    expect((areas > 0.7).all(), "Lower than the network should give. Are the bounds taken from training digits?")
-    return "Every choice beats a coin by far; a hundredth between two of them is chance."
+def class_bounds(answer):
+    """``class_bounds(known)``: a score of an Output, from the bounds of each predicted class."""
+    make, random = function(answer, "class_bounds(known)"), np.random.default_rng(0)
+
+    def some(size, shape):
+        logits = random.normal(0, 1, (size, 3))
+        return Output(logits, random.gamma(shape, 1, (size, 5)) * (1 + logits.argmax(1)[:, None]))
+
+    known, new = some(300, 6), some(100, 3)
+
+    def outside(by_class=True, below=1, relative=True):
+        total = np.zeros(len(new))
+        for k in range(3):
+            own, of_class = (one.guess == k if by_class else np.ones(len(one), bool) for one in (known, new))
+            v, low, high = new.code[of_class], known.code[own].min(0), known.code[own].max(0)
+            under, over = np.maximum(low - v, 0), np.maximum(v - high, 0)
+            units = (low, high) if relative else (1, 1)
+            total[of_class] = (below * under / units[0] + over / units[1]).sum(1)
+        return total
+
+    got = np.asarray(make(known)(new), dtype=float)
+    expect(got.shape == (100,), "Expected one number an image.")
+    expect(not same(got, outside(by_class=False)), "These are bounds for all classes in one. Whose are they to be?")
+    expect(not same(got, outside(below=0)), "What lies below the lower bound counts as well.")
+    expect(not same(got, outside(relative=False)), "Each deviation is a share of the bound that was crossed.")
+    expect(same(make(known)(known), np.zeros(300)), "The images that set the bounds lie within them: their score is 0.")
+    expect(not same(5 * got, outside()), "Right but for a factor: add the features' deviations up.")
+    expect(same(got, outside()), "Add up what lies outside of the predicted class's bounds, as shares of the bounds.")
+    return "A detector without a Gram matrix."
+
+
+@check("4.4")
+def order_alone(answer):
+    """``auroc_of(order, training, digits, unknown)``: the AUROC of the Gram deviation of one order."""
+    auroc_of = function(answer, "auroc_of(order, training, digits, unknown)")
+    training, digits = data.load("mnist", "train").sample(1200, seed=4).images, data.load("mnist").sample(250).images
+    letters = data.load("letters").sample(1450, seed=4).images
+    fewer, others = letters[:250], letters[250:]
+
+    def wanted(order):
+        network = GramFeatures(zoo.load("cnn"), (order,))
+        score = GramDeviation(infer(network, training), network.layer)
+        return metrics.auroc(*(score(infer(network, images)) for images in (digits, fewer)))
+
+    got = numbers([auroc_of(order, training, digits, fewer) for order in (1, 5)], 2, "an AUROC for each order")
+    expect((got > 0.5).all(), "Below one half: known first, unknown second; larger is more unknown.")
+    expect(got[0] != got[1], "Orders 1 and 5 give one AUROC. Does the network know which order you ask for?")
+    expect(auroc_of(1, others, digits, fewer) != got[0], "Other training images, the same AUROC. What sets the bounds?")
+    right = np.array([wanted(1), wanted(5)])
+    expect(np.abs(got - right).max() < 0.03, f"Here orders 1 and 5 give {right.round(3)}, and yours {got.round(3)}.")
+    return "Now look at more images than one choice needs."
 
 
 @check("5.1")
@@ -217,30 +319,55 @@ def decoder_parameters(answer):
 
 @check("5.2")
 def leaked_unknowns(answer):
-    """``training_set(digits, letters)``: the images on which the detector may train."""
-    pick, digits, letters = function(answer, "training_set(digits, letters)"), data.load("mnist"), data.load("letters")
+    """``three_sets(digits, letters)``: image sets to train on, and to judge by: known and unknown."""
+    split, digits, letters = function(answer, "three_sets(digits, letters)"), data.load("mnist"), data.load("letters")
     digits, letters = digits.sample(300, seed=1), letters.sample(300, seed=1)
-    got = pick(digits, letters)
-    expect(isinstance(got, data.ImageSet), f"Expected an ImageSet, got {type(got).__name__}.")
-    shapes = {image.tobytes() for image in got.images}
-    expect(
-        not shapes & {image.tobytes() for image in letters.images},
-        "There are letters in it. What the model learns to draw, it no longer refuses.",
-    )
-    expect(
-        shapes == {image.tobytes() for image in digits.images},
-        "Some digits are missing, or there are images that are neither.",
-    )
+    got = split(digits, letters)
+    right = isinstance(got, list | tuple) and [type(one) for one in got] == [data.ImageSet] * 3
+    expect(right, "Expected three image sets: to train on, known and unknown to judge by.")
+    train, known, unknown = ({image.tobytes() for image in one.images} for one in got)
+    shown, strange = ({image.tobytes() for image in one.images} for one in (digits, letters))
+    expect(not train & strange, "There are letters in it. What the model learns to draw, it no longer refuses.")
+    expect(not train & known, "Digits that it was trained on are among those that judge it.")
+    expect(known and known <= shown and unknown and unknown <= strange, "Judge by digits as known, letters as unknown.")
+    expect(len(train) >= 150 and train <= shown, "Train on digits, half of them at the least.")
     return "Training data is known data: digits alone."
 
 
 @check("5.3")
-def smaller_code(answer):
-    """The reconstruction error (MSE) with a code of 16 numbers and of 128."""
-    small, large = numbers(answer, 2, "two mean squared errors, that of 16 numbers first")
-    expect(min(small, large) > 0 and max(small, large) < 0.2, "An MSE of pixels in [0, 1] lies well below 0.2 here.")
-    expect(small > large, "Less room, worse copies. Were the two swapped, or is one of them hardly trained?")
-    return "Fewer numbers, worse copies."
+def copyist(answer):
+    """``Copyist(size)``: a network that classifies an image and draws it, both from a code of so many numbers."""
+    build = function(answer, "Copyist(size), a class")
+    images = torch.from_numpy(said("mnist", 64).pixels.reshape(-1, 1, 28, 28))
+    labels = torch.from_numpy(said("mnist", 64).guess)
+    for size in (3, 20):
+        torch.manual_seed(0)
+        network = build(size)
+        expect(isinstance(network, torch.nn.Module), f"Expected a torch.nn.Module, got {type(network).__name__}.")
+        output = network.eval()(images)
+        expect(isinstance(output, BatchOutput), "`forward` returns BatchOutput(logits, code, reconstruction).")
+        expect(output.code.shape == (64, size), f"The code of Copyist({size}) is {list(output.code.shape)}.")
+        expect(output.logits.shape in ((64, 10), (64, 11)), f"The logits are {list(output.logits.shape)}.")
+        drawn = output.reconstruction
+        expect(drawn is not None and drawn.shape == (64, 28, 28), "The copies are [N, 28, 28], without a channel.")
+        expect(_ways(network, images[:1]) <= size, "Some of the image gets past the code: draw from the code alone.")
+    optimizer, losses_seen = torch.optim.Adam(network.train().parameters(), 1e-3), []
+    for _ in range(30):
+        optimizer.zero_grad()
+        losses_seen.append(zoo.REPORT_LOSS(network(images), images, labels)["loss"])
+        losses_seen[-1].backward()
+        idle = [name for name, weight in network.named_parameters() if weight.grad is None]
+        expect(not idle, f"No gradient reaches {', '.join(idle)}.")
+        optimizer.step()
+    expect(losses_seen[-1] < 0.95 * losses_seen[0], "The report's loss does not fall in 30 steps on 64 digits.")
+    return "All that the copy knows of the image has passed through the code."
+
+
+def _ways(network, image):
+    """In how many independent ways a copy can change with its image: the rank of its derivative."""
+    many = image.expand(784, 1, 28, 28).clone().requires_grad_()
+    network(many).reconstruction.flatten(1).diagonal().sum().backward()
+    return torch.linalg.matrix_rank(many.grad.flatten(1).double(), rtol=1e-4)
 
 
 @check("6.1")
@@ -289,20 +416,64 @@ def mean_as_level(answer):
     return "One line of code for a level."
 
 
+@check("6.4")
+def conformal_by_hand(answer):
+    """``conformal_line(scores, alpha)``: the line that a new known score passes with probability alpha at most."""
+    draw, random = function(answer, "conformal_line(scores, alpha)"), np.random.default_rng(0)
+    for n, alpha in ((1000, 0.02), (199, 0.05), (105, 0.1)):
+        values = random.normal(17, 1.5, n)
+        rank, ordered = -(-(n + 1) * round(1000 * (1 - alpha)) // 1000), np.sort(values)
+        line = float(draw(values, alpha))
+        beyond = int((values > line).sum())
+        expect(beyond < n / 2, f"Beyond it lie {beyond} of {n} scores, where {alpha:.0%} may. Refused are the largest.")
+        expect(line in values, "It lies between two scores. The argument is one of ranks: take one of the scores.")
+        expect(
+            line != ordered[rank - 2],
+            f"Of {n} scores, {beyond} lie beyond it, and the new one may be there too: its rank is one of n + 1.",
+        )
+        expect(
+            line == ordered[rank - 1],
+            f"Of {n} scores, {beyond} lie beyond it; with α = {alpha:g}, the line is the one that leaves {n - rank}.",
+        )
+    ties = random.binomial(40, 0.5, 500).astype(float)
+    expect(
+        float(draw(ties, 0.1)) == np.sort(ties)[450],
+        "It is right as long as no two scores are equal. Each counts as often as it comes.",
+    )
+    try:
+        line = float(draw(values[:48], 0.02))
+    except ValueError:
+        line = np.inf
+    expect(
+        line == np.inf,
+        "48 images cannot promise 2 %: the rank is 49. Return infinity, or raise a ValueError, and say why.",
+    )
+    return "The promise of ⌈(n + 1)(1 − α)⌉, whatever the scores are."
+
+
 @check("7.1")
 def arithmetic(answer):
-    """The report's MNIST, OOD and total accuracy, in per cent, from its confusion matrix."""
-    values = numbers(answer, 3, "three percentages: MNIST, OOD, total")
-    expect(not (values < 1.01).all(), "In per cent, please: 96.24, not 0.9624.")
-    expect(
-        not np.isclose(values[2], 95.83, atol=0.01), "That is the plain mean. There are twice as many unknown images."
-    )
-    expect(not np.isclose(values[0], 98.63, atol=0.05), "A refused digit is a wrong answer too: divide by all 10,000.")
-    expect(
-        np.allclose(values, [96.24, 95.42, 95.69], atol=0.006),
-        "Right answers lie on the diagonal: the last one is OOD.",
-    )
-    return "9,624 of 10,000; 19,083 of 20,000; 28,707 of 30,000."
+    """``accuracies(matrix)``: MNIST, OOD and total accuracy, in per cent, from a confusion matrix [11, 11]."""
+    accuracies, random = function(answer, "accuracies(matrix)"), np.random.default_rng(0)
+    for unknown in (40, 900):
+        matrix = random.poisson(3, (11, 11)) + np.diag(random.poisson([*range(20, 320, 30), 10 * unknown]))
+        matrix[:10, 10] += random.poisson(20, 10)
+        values, right = numbers(accuracies(matrix.copy()), 3, "three percentages: MNIST, OOD, total"), matrix.diagonal()
+        mnist, ood = 100 * right[:10].sum() / matrix[:10].sum(), 100 * right[10] / matrix[10].sum()
+        total = 100 * right.sum() / matrix.sum()
+        expect(not same(100 * values, [mnist, ood, total]), "In per cent, please: 96.24, not 0.9624.")
+        accepted = 100 * right[:10].sum() / matrix[:10, :10].sum()
+        expect(not same(values[0], accepted), "A refused digit is a wrong answer too: divide by all digits.")
+        each = 100 * right / matrix.sum(1)
+        expect(not same(values[0], each[:10].mean()), "That is the mean over ten classes. Each image weighs the same.")
+        named = 100 * right[10] / matrix[:, 10].sum()
+        expect(not same(values[1], named), "Rows are the truth: divide by the images that *are* unknown.")
+        expect(
+            not same(values[2], (mnist + ood) / 2) or same(values[2], total),
+            "The total is no plain mean of its parts: there may be more unknown images than digits.",
+        )
+        expect(same(values, [mnist, ood, total]), "Right answers lie on the diagonal: the last one is OOD.")
+    return "Three shares of one diagonal."
 
 
 @check("7.2")
@@ -325,6 +496,39 @@ def company(answer):
 
 
 @check("7.3")
+def otsu_by_hand(answer):
+    """``level(picture)``: the level that sets the dark and the bright pixels of a picture furthest apart."""
+    level, output, random = function(answer, "level(picture)"), said("letters"), np.random.default_rng(0)
+
+    def apart(picture, line, weigh=True):
+        bright = picture > line
+        share = bright.mean()
+        if share in (0, 1):
+            return 0.0
+        return (share * (1 - share) if weigh else 1) * (picture[bright].mean() - picture[~bright].mean()) ** 2
+
+    pictures = [*output.pixels[:2], output.copies[3], random.gamma(2, 30, 784), np.repeat([1.0, 5.0], [700, 84])]
+    for picture in pictures:
+        cuts, line = np.unique(picture), float(level(picture.copy()))
+        expect(apart(picture, line) > 0, "At this level, a picture is black or white all over.")
+        best = max(apart(picture, cut) for cut in cuts)
+        unweighed = cuts[np.argmax([apart(picture, cut, False) for cut in cuts])]
+        expect(
+            apart(picture, line) > 0.99 * best or not same(picture > line, picture > unweighed),
+            "The means lie far apart, and one group has hardly a pixel. Weigh by the shares of both groups.",
+        )
+        expect(not same(line, picture.mean()) or apart(picture, line) > 0.99 * best, "That is the mean of the picture.")
+        expect(
+            apart(picture, line) > 0.99 * best,
+            f"The separation at this level is {apart(picture, line) / best:.0%} of the largest. "
+            "Are levels tried over all values that this picture has?",
+        )
+    flat = np.full(784, 0.13)
+    expect(not (flat > float(level(flat))).any(), "A flat picture has no bright group: call it black, as skimage does.")
+    return "One picture, one level, whoever else is in the batch."
+
+
+@check("7.4")
 def without_outline(answer):
     """``relative(output)``: the norm, divided by the length of the image."""
     got = np.asarray(function(answer, "relative(output)")(said("mnist")))
@@ -340,31 +544,7 @@ def without_outline(answer):
     return "A long outline no longer makes a digit suspect by itself."
 
 
-@cache
-def neighbours():
-    """A rule with one key, the nearest of 2,000 shown digits; those digits; 1,000 that nobody has seen."""
-    model, digits = zoo.load("mtae"), data.load("mnist", "train").sample(3000, seed=5).images
-    key = scores.KNN(infer(model, digits[:2000]))
-    return OpenSetClassifier(model, {"code": (key, thresholds.Conformal(0.02))}), digits[:2000], digits[2000:]
-
-
 @check("8.1")
-def knew_everything(answer):
-    """``calibrated(rule, shown, calibration)``: the rule, fitted on the right images."""
-    fitted = function(answer, "calibrated(rule, shown, calibration)")(*neighbours())
-    expect(isinstance(fitted, OpenSetClassifier), f"Expected the fitted rule, got {type(fitted).__name__}.")
-    share = (fitted.predict(data.load("mnist").sample(1000, seed=6).images) == UNKNOWN).mean()
-    expect(
-        share < 0.5,
-        f"It refuses {share:.0%} of new digits. Each shown image is its own nearest neighbour, at distance 0.",
-    )
-    expect(
-        share < 0.05, f"It refuses {share:.0%} of new digits; some shown images are still among the calibration images."
-    )
-    return "Images that neither the network nor the search has seen keep the promise."
-
-
-@check("8.2")
 def union_bound_waste(answer):
     """``given_away(refused)``: what the union bound gives away, from the refusals bool [N, 2] of two keys."""
     given_away, random = function(answer, "given_away(refused)"), np.random.default_rng(0)
@@ -383,17 +563,137 @@ def union_bound_waste(answer):
     return "What both keys refuse is paid for twice."
 
 
-@check("8.3")
-def length_or_direction(answer):
-    """The share of letters refused with normalise 1, 0.5 and 0: a dict."""
-    expect(isinstance(answer, dict) and {1.0, 0.0} <= set(answer), "Expected a dict with a share for 1.0, 0.5 and 0.0.")
-    numbers(answer, len(answer), "a share for each power")
-    expect(all(0 <= share <= 1 for share in answer.values()), "Shares lie between 0 and 1.")
-    expect(answer[0.0] != answer[1.0], "The two are equal: was `normalise` handed on?")
+@check("8.2")
+def rule_of_a_friend(answer):
+    """``build(model, digits, alpha)``: a rule of two keys, calibrated on images that its scores have not seen."""
+    digits = data.load("mnist", "train").sample(4500, seed=5)
+    rule = function(answer, "build(model, digits, alpha)")(zoo.load("mtae"), digits, 0.02)
+    expect(isinstance(rule, OpenSetClassifier), f"Expected the fitted rule, got {type(rule).__name__}.")
+    expect(set(rule.keys) == {"code", "pixels"}, "Expected both keys, code and pixels.")
+    share = (rule.predict(data.load("mnist").sample(2000, seed=6).images) == UNKNOWN).mean()
+    nearest = rule.keys["code"].threshold.calibration
+    own = (nearest < 1e-3).mean()
     expect(
-        answer[0.0] > answer[1.0], "normalise=1 keeps the direction alone, and length catches more letters. Swapped?"
+        own < 0.01,
+        f"It refuses {share:.1%} of new digits. Of its calibration images, {own:.0%} are at distance 0 from the "
+        "nearest known one: have they been seen?",
     )
-    return "With its length left in, the code tells more letters from digits."
+    expect(len(nearest) >= 1000, f"Only {len(nearest)} images are left to calibrate on, of 4,500.")
+    expect(share < 0.035, f"It refuses {share:.1%} of new digits, where 2 % were promised.")
+    return "Images that the scores have not seen keep the promise."
+
+
+@check("8.3")
+def nearest_code(answer):
+    """``nearest(known, new)``: the distance in direction to the nearest known code, [N]."""
+    nearest, random = function(answer, "nearest(known, new)"), np.random.default_rng(0)
+    known, new = random.normal(0.3, 1, (300, 16)), random.normal(0, 2, (80, 16))
+    new[0] = 3 * known[7]
+    got = np.asarray(nearest(known, new))
+    expect(got.shape == (80,), "Expected one number for each new code.")
+    plain = scipy.spatial.distance.cdist(new, known)
+    known, new = (code / np.linalg.norm(code, axis=1, keepdims=True) for code in (known, new))
+    wanted = scipy.spatial.distance.cdist(new, known)
+    expect(
+        np.isfinite(got).all(), "Some are no numbers: a code in a known direction is at distance 0, but for rounding."
+    )
+    expect(
+        not np.allclose(got, plain.min(1), atol=1e-6), "Length counts for nothing here: divide each code by its own."
+    )
+    expect(not np.allclose(got, wanted.max(1), atol=1e-6), "That is the farthest known code.")
+    expect(not np.allclose(got, wanted.mean(1), atol=1e-6), "The mean over all known codes. The nearest one counts.")
+    expect(not np.allclose(got, wanted.min(1) ** 2, atol=1e-6), "The square of the distance: take its root.")
+    expect(np.allclose(got, wanted.min(1), atol=1e-5), "The smallest distance between codes of length 1.")
+    return "One matrix product finds the nearest of all."
+
+
+@check("8.4")
+def length_or_direction(answer):
+    """``refuse(known, held_out, new, power)``: which new images a line of 1 % refuses, bool [N]."""
+    refuse, digits = function(answer, "refuse(known, held_out, new, power)"), said("mnist")
+    known, held_out, new = digits[:300], digits[300:], said("letters")
+    got = {power: np.asarray(refuse(known, held_out, new, power)) for power in (1.0, 0.0)}
+    expect(all(one.dtype == bool and one.shape == (500,) for one in got.values()), "Expected True or False an image.")
+    expect(not same(got[0.0], got[1.0]), "The same images at both powers: was `power` handed on as `normalise`?")
+    for power, mask in got.items():
+        score = scores.KNN(known, normalise=power)
+        wanted = thresholds.Conformal(0.01).fit(score(held_out)).reject(score(new))
+        expect(
+            same(mask, wanted),
+            f"At power {power:g}, {mask.mean():.0%} are refused; it should be {wanted.mean():.0%}. Is the line "
+            "conformal, at 1 %, and fitted on the held-out images?",
+        )
+    return "Direction and length see different letters."
+
+
+@check("9.1")
+def paired_difference(answer):
+    """``paired(first, second)``: the mean difference of two methods over the same splits, and its standard error."""
+    paired, random = function(answer, "paired(first, second)"), np.random.default_rng(0)
+    hard = random.normal(0, 0.05, 5)
+    first, second = 0.95 + hard + random.normal(0, 0.004, 5), 0.94 + hard + random.normal(0, 0.004, 5)
+    difference = first - second
+    mean, error = numbers(paired(first, second), 2, "two numbers: the mean difference and its standard error")
+    expect(same(abs(mean), abs(difference.mean())), "The first number is the mean of the differences, split by split.")
+    expect(mean > 0, "The sign is turned: first minus second.")
+    apart = np.sqrt((first.var(ddof=1) + second.var(ddof=1)) / 5)
+    expect(
+        not same(error, apart),
+        "As if the splits of the two had nothing in common. A hard split is hard for both: take differences first.",
+    )
+    expect(
+        not same(error, difference.std(ddof=1)), "That is how much one split differs. Of a mean of five, divide by √5."
+    )
+    expect(not same(error, difference.std() / np.sqrt(5)), "Nearly: divide by n − 1, not by n, before the root.")
+    expect(same(error, difference.std(ddof=1) / np.sqrt(5)), "The standard deviation of the differences over √n.")
+    return "What both methods find hard drops out of the difference."
+
+
+@check("9.2")
+def six_known(answer):
+    """``evaluate(model, digits, test, known)``: the AUROC of kNN where only some digits are known."""
+    evaluate, model = function(answer, "evaluate(model, digits, test, known)"), zoo.load("mtae")
+    digits, test = data.load("mnist", "train").sample(3000, seed=8), data.load("mnist").sample(1500, seed=8)
+    known = (0, 1, 2, 4, 5, 9)
+    (got,) = numbers(evaluate(model, digits, test, known), 1, "one number, the AUROC")
+    inside, output = np.isin(test.labels, known), infer(model, test.images)
+
+    def area(bank):
+        values = scores.KNN(infer(model, bank.images))(output)
+        return metrics.auroc(values[inside], values[~inside])
+
+    wanted = area(digits.only(known))
+    expect(not same(got, 1 - wanted), "Turned round: known first, unknown second.")
+    expect(
+        not same(got, area(digits)),
+        f"The AUROC is {got:.3f}. Which images may kNN remember, and which digits are among them?",
+    )
+    expect(
+        same(got, wanted), f"Got {got:.3f}, expected {wanted:.3f}: kNN that remembers the known digits and no others."
+    )
+    return "What is unknown at the test must be unknown to the score."
+
+
+@check("9.3")
+def joined(answer):
+    """``join(calibration, new)``: −Σ log p over scores, from calibration scores [S, n] and new ones [S, N]."""
+    join, random = function(answer, "join(calibration, new)"), np.random.default_rng(0)
+    calibration, new = random.gamma(3, 1, (2, 200)), random.gamma(4, 1, (2, 50))
+    new[:, 0] = 100
+    got = np.asarray(join(calibration, new))
+    expect(got.shape == (50,), "Expected one number for each new image.")
+    expect(np.isfinite(got).all(), "An image beyond all calibration scores has p = 1/(n + 1), not 0.")
+    p = np.stack(
+        [thresholds.Conformal(0.05).fit(known).p_values(each) for known, each in zip(calibration, new, strict=True)]
+    )
+    expect(not same(got, -np.log(p.min(0))), "The smaller p-value alone. Somewhat strange to both should count, too.")
+    expect(not same(got, np.log(p).sum(0)), "The sign: larger must mean more unknown.")
+    lower = np.stack([(known[:, None] < each).sum(0) for known, each in zip(calibration, new, strict=True)])
+    expect(
+        not same(got, -np.log((lower + 1) / 201).sum(0)), "These count smaller scores. A p-value counts larger ones."
+    )
+    expect(same(got, -np.log(p).sum(0)), "Add up −log p, with p = (1 + number of scores at least as large) / (n + 1).")
+    return "Two questions, one number."
 
 
 def page():
@@ -404,7 +704,7 @@ def page():
     return Image.fromarray(sheet)
 
 
-@check("9.1")
+@check("10.1")
 def from_the_camera(answer):
     """``prepare(page)``: a page with black ink as uint8 [28, 28], as MNIST has its digits."""
     got = np.asarray(function(answer, "prepare(page)")(page()))
@@ -422,22 +722,27 @@ def from_the_camera(answer):
     return "Bright on black, 20 pixels large, in the middle: now it is read."
 
 
-@check("9.2")
+@check("10.2")
 def stricter_door(answer):
-    """A dict from α to the refusals, bool [N]: 0.05, 0.01 and 0.005."""
-    expect(
-        isinstance(answer, dict) and len(answer) >= 2, "Expected a dict from each α to True or False for each image."
-    )
-    order = sorted(answer)
-    masks = [np.asarray(answer[alpha]) for alpha in order]
-    expect(all(mask.dtype == bool for mask in masks), "Expected True or False for each image, not a count.")
-    expect(len({mask.shape for mask in masks}) == 1, "The same images, please, at every α.")
-    shares = [mask.mean() for mask in masks]
-    expect(
-        shares[0] < shares[-1], "The largest α must refuse most: α is the share of known images that may be refused."
-    )
-    expect(
-        all((small <= large).all() for small, large in pairwise(masks)),
-        "An image refused at a small α is accepted at a larger one. Were the lines calibrated on the same images?",
-    )
-    return "The refusals are nested: a larger α moves both lines inwards."
+    """``two_lines(scores, alpha)``: conformal lines for two keys that share alpha, 80 to 20."""
+    draw, random = function(answer, "two_lines(scores, alpha)"), np.random.default_rng(0)
+    for n, alpha in ((5000, 0.01), (1249, 0.02), (2000, 0.05)):
+        scores_of = random.gamma(3, 1, (n, 2)) * [1, 7]
+        got = numbers(draw(scores_of.copy(), alpha), 2, "two lines")
+        wanted = [
+            thresholds.Conformal(part * alpha).fit(each).value
+            for part, each in zip((0.8, 0.2), scores_of.T, strict=True)
+        ]
+        whole = [thresholds.Conformal(alpha).fit(each).value for each in scores_of.T]
+        half = [thresholds.Conformal(alpha / 2).fit(each).value for each in scores_of.T]
+        expect(not same(got, whole), "Each key has the whole of alpha: together they may refuse twice as many.")
+        expect(not same(got, half), "Half and half keeps the promise, too; asked for is 80 to 20.")
+        expect(not same(got, wanted[::-1]), "The two lines are swapped.")
+        expect(
+            not same(
+                got, [np.quantile(each, 1 - part * alpha) for part, each in zip((0.8, 0.2), scores_of.T, strict=True)]
+            ),
+            "A quantile between two scores. The promise is one of ranks: the ⌈(n + 1)(1 − α)⌉-th smallest.",
+        )
+        expect(same(got, wanted), f"With {n:,} scores and α = {alpha:g}, expected {wanted[0]:.3f} and {wanted[1]:.3f}.")
+    return "A larger α moves both lines inwards, so the refusals are nested."

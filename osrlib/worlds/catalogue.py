@@ -89,7 +89,7 @@ class ImageSet:
 class World:
     """What is known about a world before it is loaded, and how it is had.
 
-    role: known, development or test (chapter 2); sources: of a world that is fetched, (what it is called, function from
+    role: known, development, test or sealed (chapter 2); sources: of a world that is fetched, (what it is called, function from
     an empty folder to {split: (images, labels)}), the first one first; make: of a world that is made here, a function
     that returns as much, handed the test images of the world ``made_of``, if there is one; colour, marker: in figures.
     """
@@ -140,16 +140,16 @@ WORLDS = {
         colour="#009E73", marker="^",
     ),
     "kmnist": World(
-        "KMNIST, cursive Japanese characters", "test", tuple("おきすつなはまやれを"), "60,000 + 10,000",
+        "KMNIST, cursive Japanese characters", "sealed", tuple("おきすつなはまやれを"), "60,000 + 10,000",
         "torchvision", "CC BY-SA 4.0", ("train", "test"), (("torchvision", download.torchvision("KMNIST")),),
     ),
     "emnist-letters": World(
-        "EMNIST letters, handwritten", "test", tuple(string.ascii_lowercase), "124,800 + 20,800",
+        "EMNIST letters, handwritten", "sealed", tuple(string.ascii_lowercase), "124,800 + 20,800",
         "torchvision", "public domain (US government work)", ("train", "test"),
         (("torchvision", download.emnist_letters),),
     ),
     "omniglot": World(
-        "Omniglot, handwritten characters of 20 alphabets", "test", ("character",), "13,180",
+        "Omniglot, handwritten characters of 20 alphabets", "sealed", ("character",), "13,180",
         "torchvision", "MIT", sources=(("torchvision", download.omniglot),),
     ),
     "letters": World(

@@ -42,6 +42,7 @@ def cut_down(patch, folder, seeds=3):
         return replace(one, spec=spec, seeds=one.seeds[:seeds])
 
     patch.setattr(data, "load", few)
+    patch.setattr(data, "rule_digits", lambda part: few("mnist", "train")[1000:])  # to calibrate on
     patch.setattr(data.ImageSet, "sample", lambda images, size, seed=0: sample(images, min(size, len(images)), seed))
     patch.setattr(trainings, "TRAININGS", {name: brief(name, one) for name, one in trainings.TRAININGS.items()})
     patch.setattr(trainings, "FOLDER", folder / "trainings")
@@ -65,7 +66,6 @@ def test_it_reaches_its_end(monkeypatch, tmp_path):
     cut_down(monkeypatch, tmp_path)
     shutil.copytree(zoo.WEIGHTS, tmp_path / "weights")
     monkeypatch.setattr(zoo, "WEIGHTS", tmp_path / "weights")
-    # digits to calibrate on have to be left
     monkeypatch.setitem(
         zoo.MODELS, "mtae-rule", replace(zoo.MODELS["mtae-rule"], digits=lambda: data.load("mnist", "train")[:1000])
     )

@@ -4,8 +4,11 @@ import json
 
 import numpy as np
 import pytest
+import torch
+from skimage.filters import threshold_otsu
 
-from osrlib import losses, pictures, scores, thresholds, zoo
+from osrlib import UNKNOWN, gram, losses, metrics, models, pictures, scores, thresholds, zoo
+from osrlib.output import BatchOutput, infer
 from osrlib.teaching import answers, claims  # noqa: F401 the answers fill CHECKS
 from osrlib.teaching.exercises import CHECKS, grade
 
@@ -73,7 +76,8 @@ def test_own_figures_agree_or_differ(capsys):
     assert told == {"total": True, "mnist": True, "ood": False}
     assert claims.agree("report_rule", total=mean["total"] - 1.01 * wide) == {"total": False}
     lines = capsys.readouterr().out.splitlines()
-    assert "agrees with" in lines[0] and "ood: 0.5 DIFFERS" in lines[2] and "(5 seeds)" in lines[2]
+    assert lines[0].endswith(f"agrees with {mean['total']:.4g} ± {wide:.2g} (5 seeds)")
+    assert "ood: 0.5 DIFFERS" in lines[2]
     closed = zoo.reference()["models"]["mtae"]["closed_accuracy_mean"]
     assert claims.agree("mtae", closed_accuracy=closed + 0.001) == {"closed_accuracy": True}
     with pytest.raises(ValueError, match="measured: expected some of mnist"):
@@ -85,23 +89,126 @@ def test_glue(recorded):
     assert recorded == [("accuracy", {RECORD: "0.5"}), ("name", {RECORD: "seven"})]
 
 
-FEW, MANY = np.arange(100) < 1, np.arange(100) < 5
+def unit(codes):
+    return codes / np.linalg.norm(codes, axis=1, keepdims=True)
+
+
+def p_values(known, new):
+    return np.stack([thresholds.Conformal().fit(a).p_values(b) for a, b in zip(known, new, strict=True)])
+
+
+def best_of(known, unknown):
+    """The best of several scores, and the AUROC that it promises."""
+    areas = [metrics.auroc(*pair) for pair in zip(known, unknown, strict=True)]
+    return int(np.argmax(areas)), max(areas)
+
+
+def class_bounds(known, by_class=True, below=True, relative=True):
+    """Exercise 4.3, with a way to do it wrong for each of its hints."""
+
+    def score(output):
+        total = []
+        for v, k in zip(output.code, output.guess, strict=True):
+            own = known.code[known.guess == k] if by_class else known.code
+            low, high = own.min(0), own.max(0)
+            under, over = below * np.maximum(low - v, 0), np.maximum(v - high, 0)
+            total.append((under / low + over / high if relative else under + over).sum())
+        return np.array(total)
+
+    return score
+
+
+def order_alone(order, training, digits, unknown):
+    """Exercise 4.4."""
+    network = gram.GramFeatures(zoo.load("cnn"), (order,))
+    score = gram.GramDeviation(infer(network, training), network.layer)
+    return metrics.auroc(*(score(infer(network, images)) for images in (digits, unknown)))
+
+
+def luck(tried, images):
+    """What the best of so many random scores promises beyond one half: an AUROC is nearly normal."""
+    width = np.sqrt((2 * images + 1) / 12) / images
+    return width * np.random.default_rng(0).standard_normal((2000, tried)).max(1).mean()
+
+
+def open_set(known, new, price, unknown=6, lead=1):
+    """The answer to 1.3, and what goes wrong without a word of it."""
+
+    def doubt(logits):
+        powers = np.exp(logits - lead * logits.max(1, keepdims=True))
+        return 1 - powers.max(1) / powers.sum(1)
+
+    return np.where(doubt(new) > np.quantile(doubt(known), 1 - price), unknown, new.argmax(1))
+
+
+class Copyist(models.MultiTaskAE):
+    """The answer to 5.3; past: how much of the image gets past its code; learns: does the classifier?"""
+
+    def __init__(self, size, past=0.0, learns=True):
+        super().__init__()
+        self.past, self.learns = past, learns
+        self.encoder.linear, self.decoder.linear = torch.nn.Linear(1568, size), torch.nn.Linear(size, 1568)
+        self.classifier = torch.nn.Linear(size, 11)
+
+    def forward(self, x):
+        output = super().forward(x)
+        logits = output.logits if self.learns else output.logits.detach()
+        return BatchOutput(logits, output.code, output.reconstruction + self.past * x.squeeze(1))
+
+
+def rank(values, alpha):
+    return int(np.ceil((len(values) + 1) * (1 - alpha)))
+
+
+def ranked(values, alpha):
+    return np.sort(values)[rank(values, alpha) - 1] if rank(values, alpha) <= len(values) else np.inf
+
+
+def shares(matrix):
+    right, images = matrix.diagonal(), matrix.sum(1)
+    return [100 * right[part].sum() / images[part].sum() for part in (slice(10), slice(10, 11), slice(11))]
 
 
 ANSWERS = [  # number, answer, a word of the verdict; the chapters' own answers are tested with the book
     ("1.1", (0.4, 0.9), "same factor"),
-    ("1.3", lambda accuracies: (np.min(accuracies), np.max(accuracies)), "more than the mean does"),
+    ("1.3", lambda known, new, price: open_set(known, new, price, UNKNOWN), "is number 6"),
+    ("1.3", lambda known, new, price: open_set(known, new, 1 - price), "nine tenths"),
+    ("1.3", lambda known, new, price: open_set(new, new, price), "owes them nothing"),
+    ("1.3", lambda known, new, price: open_set(known, new, price, lead=0), "exp overflows"),
+    ("1.3", lambda known, new, price: new.argmax(1), "none of 1,000"),
+    ("1.4", lambda accuracies: (np.min(accuracies), np.max(accuracies)), "more than the mean does"),
     ("2.1", [95.2, 98.4], "between 0 and 1"),
-    ("2.2", lambda training, known, unknown: thresholds.Quantile().fit(known), "test digits"),
-    ("2.3", (2 / 3, 0.5, 0.8), "eleven classes"),
+    ("2.2", lambda known, unknown, seed: best_of(known, unknown), "taken part in the choice"),
+    ("2.2", lambda known, unknown, seed: (0, 0.5), "did not win"),
+    ("2.2", lambda known, unknown, seed: (best_of(known, unknown)[0], 0.5), "not its AUROC"),
+    ("2.3", lambda known, right, unknown: metrics.auroc(known, unknown), "at the names"),
+    ("2.3", lambda known, right, unknown: metrics.auroc(known[right], unknown), "all pairs"),
+    ("2.3", lambda known, right, unknown: metrics.auroc(-known, -unknown) * right.mean(), "higher"),
+    ("2.3", lambda known, right, unknown: (unknown[:, None] > known[right]).sum() / len(known) / len(unknown), "Ties"),
+    ("2.4", lambda tried, images: 0.5 + luck(tried, images), "beyond 1/2"),
+    ("2.4", lambda tried, images: 0.0, "grow with the number tried"),
+    ("2.4", lambda tried, images: luck(tried, 20), "shrink as the sample grows"),
+    ("2.4", lambda tried, images: luck(tried, images // 2), "as many known as unknown"),
+    ("2.4", luck, "right"),
     ("3.1", (10_000, 100_000, 1_000_000), "a minute"),
     ("3.3", lambda output: output.errors.min(1), "all ten were drawn"),
     ("4.1", ([[5, 2], [2, 10]], [[2, 1, 0], [1, 0, 3]]), "factor"),
     ("4.2", lambda f, t: 36 * losses.style_loss(f, t), "but for a factor"),
-    ("4.3", {1: 0.1, 3: 0.11, 5: 0.12}, "unknown second"),
+    ("4.3", class_bounds, "right"),
+    ("4.3", lambda known: class_bounds(known, by_class=False), "all classes in one"),
+    ("4.3", lambda known: class_bounds(known, below=False), "below the lower bound"),
+    ("4.3", lambda known: class_bounds(known, relative=False), "share of the bound"),
+    ("4.4", lambda p, known, digits, new: order_alone(p, known, new, digits), "unknown second"),
+    ("4.4", lambda p, known, digits, new: order_alone(1, known, digits, new), "which order"),
+    ("4.4", lambda p, known, digits, new: order_alone(p, digits, digits, new), "What sets the bounds"),
     ("5.1", 207_073, "right"),
     ("5.1", 205_520, "but for the biases"),
-    ("5.3", (0.015, 0.03), "swapped"),
+    ("5.2", lambda digits, letters: (digits, digits, letters), "judge it"),
+    ("5.2", lambda digits, letters: (digits[:9], digits[9:], letters), "half of them"),
+    ("5.3", Copyist, "right"),
+    ("5.3", lambda size: models.MultiTaskAE(), "[64, 128]"),
+    ("5.3", lambda size: Copyist(size, past=0.1), "past the code"),
+    ("5.3", lambda size: Copyist(size, learns=False), "reaches classifier.weight"),
     ("6.1", 1000, "Nearly"),
     ("6.3", scores.diff, "Otsu"),
     (
@@ -109,14 +216,33 @@ ANSWERS = [  # number, answer, a word of the verdict; the chapters' own answers 
         lambda o: ((o.pixels > (m := o.pixels.mean(1, keepdims=True))) != (o.copies > m)).sum(1),
         "level of its own",
     ),
-    ("7.1", (98.63, 95.42, 95.69), "refused digit"),
-    ("7.3", lambda output: scores.norm(output, relative=True), "right"),
-    ("7.3", lambda output: scores.norm(output) / np.linalg.norm(output.copies, axis=1), "the copy"),
-    ("8.2", lambda refused: refused.all(1).mean(), "right"),
-    ("8.2", lambda refused: refused.mean(0).prod(), "independent"),
-    ("8.3", {1.0: 0.3, 0.0: 0.3}, "handed on"),
-    ("9.1", pictures.to_mnist, "right"),
-    ("9.2", {0.05: MANY, 0.01: FEW[::-1]}, "same images"),
+    ("6.4", lambda values, alpha: np.quantile(values, 1 - alpha), "between two scores"),
+    ("6.4", lambda values, alpha: np.quantile(values, 1 - alpha, method="inverted_cdf"), "one of n + 1"),
+    ("6.4", lambda values, alpha: thresholds.Conformal(1 - alpha).fit(values).value, "Refused are the largest"),
+    ("6.4", lambda values, alpha: ranked(np.unique(values), alpha), "as often as it comes"),
+    ("6.4", lambda values, alpha: np.sort(values)[min(len(values), rank(values, alpha)) - 1], "cannot promise"),
+    ("6.4", lambda values, alpha: thresholds.Conformal(alpha).fit(values).value, "right"),
+    ("7.1", lambda matrix: [share / 100 for share in shares(matrix)], "per cent"),
+    ("7.1", lambda m: [100 * m[:10, :10].trace() / m[:10, :10].sum(), *shares(m)[1:]], "refused digit"),
+    ("7.1", lambda matrix: [*shares(matrix)[:2], sum(shares(matrix)[:2]) / 2], "no plain mean"),
+    ("7.1", lambda matrix: shares(matrix.T), "Rows are the truth"),
+    ("7.3", threshold_otsu, "right"),
+    ("7.3", np.mean, "the mean of the picture"),
+    ("7.3", lambda picture: np.linspace(0, 1, 100)[50], "all over"),
+    ("7.4", lambda output: scores.norm(output, relative=True), "right"),
+    ("7.4", lambda output: scores.norm(output) / np.linalg.norm(output.copies, axis=1), "the copy"),
+    ("8.1", lambda refused: refused.all(1).mean(), "right"),
+    ("8.1", lambda refused: refused.mean(0).prod(), "independent"),
+    ("8.3", lambda known, new: np.linalg.norm(new[:, None] - known, axis=2).min(1), "Length counts"),
+    ("8.3", lambda known, new: 2 - 2 * (unit(new) @ unit(known).T).max(1), "take its root"),
+    ("8.4", lambda known, held_out, new, power: scores.KNN(known)(new) > 0.5, "handed on"),
+    ("9.1", lambda a, b: ((a - b).mean(), np.sqrt((a.var(ddof=1) + b.var(ddof=1)) / 5)), "nothing in common"),
+    ("9.1", lambda a, b: ((a - b).mean(), (a - b).std() / np.sqrt(5)), "n − 1"),
+    ("9.3", lambda known, new: -np.log(p_values(known, new).min(0)), "smaller p-value alone"),
+    ("9.3", lambda known, new: np.log(p_values(known, new)).sum(0), "sign"),
+    ("10.1", pictures.to_mnist, "right"),
+    ("10.2", lambda scores, alpha: np.quantile(scores, 1 - alpha * np.array([0.8, 0.2]), axis=0).diagonal(), "ranks"),
+    ("10.2", lambda scores, alpha: [thresholds.Conformal(alpha).fit(one).value for one in scores.T], "whole of alpha"),
 ]
 
 
@@ -144,7 +270,7 @@ def test_an_answer_cannot_spoil_the_next():
         output.reconstruction[:] = 0
         return scores.norm(output, relative=True)
 
-    assert "read-only" in grade("7.3", relative).text
-    assert grade("7.3", lambda output: scores.norm(output, relative=True))
+    assert "read-only" in grade("7.4", relative).text
+    assert grade("7.4", lambda output: scores.norm(output, relative=True))
     with pytest.raises(ValueError, match=r"number: expected one of 1\.1"):
         grade("12.1", 0)
