@@ -47,8 +47,8 @@ def binarised(output: Output) -> tuple:
 def class_error(output: Output, relative: bool = False) -> Float[np.ndarray, "N"]:
     """The smallest reconstruction error over the class conditions of C2AE (Oza & Patel, CVPR 2019, section 3.3).
 
-    relative: divide it by the mean of the other K − 1 errors, so that an image is compared with itself: an image that
-    is hard to draw is hard under every condition.
+    relative: divide it by the mean of the other K − 1 errors, so that an image is compared with itself under the
+    conditions that do not fit it.
     """
     smallest = output.errors.min(1)
     if relative:

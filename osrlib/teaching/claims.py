@@ -86,6 +86,15 @@ def check(
         raise ClaimFailed(f"{verdict}; measured {number:{fmt}}")
 
 
+def margin(std: NotNegative, n: Count) -> float:
+    """By how much one more training may differ from the mean of n, with 95 % probability: t·std·√(1 + 1/n).
+
+    std: their standard deviation. The t is the 97.5 % quantile of Student's distribution with n − 1 degrees of freedom;
+    trainings are taken to scatter like a bell (chapter 7).
+    """
+    return float(scipy.stats.t.ppf(0.975, n - 1)) * std * math.sqrt(1 + 1 / n)
+
+
 Result = checks.name_of(("report_rule", "rule", "nst", "mtae"))
 
 
@@ -94,9 +103,8 @@ def agree(result: Result, **measured: Finite) -> dict:
 
     result: ``"report_rule"`` (mnist, ood, total, norm_threshold, diff_threshold, fashion, cifar10), ``"rule"`` (the
     recommended one: mnist, ood, total), ``"nst"`` (style and content: mnist, ood, total) or ``"mtae"``
-    (closed_accuracy); measured: some of these figures. One agrees where one more training is expected to lie: in the
-    95 % prediction interval of the reference seeds, mean ± t·std·√(1 + 1/n), as in chapter 7. ValueError for a result
-    or figure that there is not.
+    (closed_accuracy); measured: some of these figures. One agrees where one more training is expected to lie: within
+    the :func:`margin` around the mean of the reference seeds. ValueError for a result or figure that there is not.
     """
     reference = zoo.reference()
     model = reference["models"]["mtae"]
@@ -107,17 +115,14 @@ def agree(result: Result, **measured: Finite) -> dict:
         "mtae": closed,
     }
     one = known[result]
-    seeds = len(one["seeds"])
-    width = float(scipy.stats.t.ppf(0.975, seeds - 1)) * math.sqrt(1 + 1 / seeds)
-    verdicts = {}
+    seeds, verdicts = len(one["seeds"]), {}
     for name, value in measured.items():
         if name not in one["mean"]:
             raise ValueError(f"measured: expected some of {', '.join(one['mean'])}, got {name}")
-        mean = one["mean"][name]
-        margin = width * one["std"][name]
-        verdicts[name] = bool(abs(value - mean) <= margin)
+        mean, apart = one["mean"][name], margin(one["std"][name], seeds)
+        verdicts[name] = bool(abs(value - mean) <= apart)
         word = "agrees" if verdicts[name] else "DIFFERS"
-        print(f"{name}: {value:.4g} {word} with {mean:.4g} ± {margin:.2g} ({seeds} seeds)")
+        print(f"{name}: {value:.4g} {word} with {mean:.4g} ± {apart:.2g} ({seeds} seeds)")
     return verdicts
 
 

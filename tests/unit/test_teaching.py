@@ -77,6 +77,7 @@ def test_own_figures_agree_or_differ(capsys):
     assert claims.agree("report_rule", total=mean["total"] - 1.01 * wide) == {"total": False}
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].endswith(f"agrees with {mean['total']:.4g} ± {wide:.2g} (5 seeds)")
+    assert claims.margin(std["total"], 5) == pytest.approx(wide, rel=1e-3)
     assert "ood: 0.5 DIFFERS" in lines[2]
     closed = zoo.reference()["models"]["mtae"]["closed_accuracy_mean"]
     assert claims.agree("mtae", closed_accuracy=closed + 0.001) == {"closed_accuracy": True}
@@ -190,8 +191,12 @@ ANSWERS = [  # number, answer, a word of the verdict; the chapters' own answers 
     ("2.4", lambda tried, images: luck(tried, 20), "shrink as the sample grows"),
     ("2.4", lambda tried, images: luck(tried, images // 2), "as many known as unknown"),
     ("2.4", luck, "right"),
-    ("3.1", (10_000, 100_000, 1_000_000), "a minute"),
-    ("3.3", lambda output: output.errors.min(1), "all ten were drawn"),
+    ("3.1", lambda images, classes: images * classes, "a minute"),
+    ("3.1", lambda images, classes: images / 60, "under every order"),
+    ("3.2", losses.c2ae_loss, "as in the paper"),
+    ("3.3", lambda model, images: infer(model, images).errors.min(1), "All ten orders"),
+    ("3.4", lambda output, power: output.errors.min(1) * output.images.mean((1, 2)) ** power, "multiplies"),
+    ("3.4", lambda output, power: output.errors.mean(1), "smallest of the ten"),
     ("4.1", ([[5, 2], [2, 10]], [[2, 1, 0], [1, 0, 3]]), "factor"),
     ("4.2", lambda f, t: 36 * losses.style_loss(f, t), "but for a factor"),
     ("4.3", class_bounds, "right"),
