@@ -88,6 +88,24 @@ def by_report_rule(name, seed=0):
     )
 
 
+def third_attempt():
+    """The report's rule on its third attempt; and what its own models refuse at a price of 3 % of digits, by seed."""
+    worlds = {name: data.load(name).images for name in ("mnist", "letters", "patches")}
+    some, runs = data.report_digits().sample(10_000).images, []
+    for seed in REPORT_SEEDS:
+        model, _ = trained("mtae", seed)
+        rule = OpenSetClassifier.report(model)
+        known = rule.fit_output(infer(model, some)).decide(some).scores
+        # the larger of the two distances, in standard deviations from its mean
+        far = {
+            name: ((rule.decide(images).scores - known.mean(0)) / known.std(0)).max(1)
+            for name, images in worlds.items()
+        }
+        line = np.quantile(far.pop("mnist"), 0.97)
+        runs.append({name: float((values > line).mean()) for name, values in far.items()})
+    return by_report_rule("mtae-cnn") | {"at_price": {name: [run[name] for run in runs] for name in runs[0]}}
+
+
 def refusals(decision):
     """The share of images that are refused."""
     return float((decision.labels == UNKNOWN).mean())
@@ -261,7 +279,7 @@ def parts():
         "report_rule": report_rows,
         "ladder": ladder_rows,
         "authors": authors,
-        "third_attempt": lambda: by_report_rule("mtae-cnn"),
+        "third_attempt": third_attempt,
         "loss_weights": loss_weight_rows,
         "c2ae": c2ae_rows,
         "nst": nst_rows,

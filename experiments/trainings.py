@@ -79,7 +79,7 @@ TRAININGS = {name: Training(spec) for name, spec in zoo.MODELS.items()} | {
     "mtae-cnn": Training(replace(zoo.MODELS["mtae-cnn"], build=lambda: models.ReadAE(trained("cnn")[0]))),
 }
 TRAININGS |= {
-    f"weight-{weight}": Training(zoo.Spec(models.MultiTaskAE, loss, _short, digits=data.report_digits), (0, 1))
+    f"weight-{weight}": Training(zoo.Spec(models.MultiTaskAE, loss, _short, digits=data.report_digits), REPORT_SEEDS)
     for weight, loss in LOSS_WEIGHTS.items()
 }
 TRAININGS |= {f"c2ae-{variant}": Training(spec, SEEDS, SPLIT) for variant, spec in C2AE_VARIANTS.items()}

@@ -6,7 +6,7 @@ import seaborn as sns
 from matplotlib.colors import LogNorm
 
 from osrlib import checks
-from osrlib.checks import Count, Finite, Labels, Numbers, Positive, Seed, named, several
+from osrlib.checks import Count, Finite, Labels, Numbers, Positive, named, several
 from osrlib.data import WORLDS
 from osrlib.output import Output
 from osrlib.scores import binarised
@@ -94,30 +94,6 @@ def histograms(
         ax.axvline(threshold, color=BLACK, linestyle="--", linewidth=1.5, label=f"threshold {threshold:.2f}")
     ax.set(xlabel=xlabel, ylabel="density")
     ax.legend()
-    return ax
-
-
-def scatter(
-    worlds: named(tuple[Numbers["_"], Numbers["_"]]),
-    lines: tuple[Finite, Finite],
-    labels: tuple[str, str] = ("norm", "diff"),
-    size: Count = 1000,
-    seed: Seed = 0,
-    ax: plt.Axes | None = None,
-) -> plt.Axes:
-    """Two scores against each other: dict name → ([N], [N]), ``size`` points a world, and a line for each threshold."""
-    (xlabel, ylabel), random = labels, np.random.default_rng(seed)
-    ax = _axes(ax, (7, 5))
-    for name, (x, y) in worlds.items():
-        chosen = random.permutation(len(x))[:size]
-        ax.scatter(
-            x[chosen], y[chosen], s=9, alpha=0.5, color=COLOURS.get(name), marker=MARKERS.get(name, "o"),
-            linewidths=0, label=name,
-        )  # fmt: skip
-    ax.axvline(lines[0], color=BLACK, linestyle="--", linewidth=1.5)
-    ax.axhline(lines[1], color=BLACK, linestyle="--", linewidth=1.5)
-    ax.set(xlabel=xlabel, ylabel=ylabel)
-    ax.legend(markerscale=2)
     return ax
 
 

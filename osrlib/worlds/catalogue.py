@@ -89,9 +89,10 @@ class ImageSet:
 class World:
     """What is known about a world before it is loaded, and how it is had.
 
-    role: known, development, test or sealed (chapter 2); sources: of a world that is fetched, (what it is called, function from
-    an empty folder to {split: (images, labels)}), the first one first; make: of a world that is made here, a function
-    that returns as much, handed the test images of the world ``made_of``, if there is one; colour, marker: in figures.
+    role: known, development, test or sealed (chapter 2); sources: of a world that is fetched, (what it is called,
+    function from an empty folder to {split: (images, labels)}), the first one first; make: of a world that is made
+    here, a function that returns as much, handed the test images of the world ``made_of``, if there is one; colour,
+    marker: in figures.
     """
 
     title: str

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from osrlib import metrics, output, plots, scores, thresholds, training
+from osrlib import metrics, output, scores, thresholds, training
 from osrlib.teaching import claims
 from tests.conftest import told
 
@@ -30,10 +30,6 @@ ONE, TWO = np.zeros(1), np.zeros(2)
         (lambda: thresholds.any_of(ONE > 0, ONE > 0, TWO > 0), ("others: expected", "[2]")),  # one of several
         (lambda: claims.glue(good=1.0, bad=np.nan), ("bad: expected", "nan")),
         (lambda: scores.norm("text"), ("output: expected an Output", "'text'")),
-        (
-            lambda: plots.scatter({"a": (ONE, ONE)}, (1, None)),
-            ("lines: expected a tuple (a finite number, ", "(1, None)"),
-        ),
     ],
 )
 def test_who_is_refused_hears_what_was_expected_and_what_came(call, words):

@@ -57,7 +57,6 @@ GIVEN = {  # a valid value where the annotation tells too little: by argument, o
     "fit.first": None, "unknown": 10, "TwoTail.unknown": 0.5, "match": NUMBERS, "nonmatch": OTHERS, "low": -9.0,
     "TailModel.scores": NUMBERS, "keys": KEYS, "high": 9.0, "scheduler": None, "file": "rows", "path": "one.png",
     "histories": {"a": [{"epoch": 1, "x": 2.0}]}, "key": "x", "titles": ["a"] * 60, "worlds": {"a": NUMBERS},
-    "scatter.worlds": {"a": (NUMBERS, OTHERS)}, "scatter.lines": (1.0, 2.0), "scatter.labels": ("a", "b"),
     "fmt": ".1%", "number": "6.1", "check.value": 0.5, "weights": {"mtae": models.MultiTaskAE()}, "name": "noise",
     "names": ["noise"], "load.device": "cpu", "as_device.name": "cpu", "decoder": None, "on_epoch": None,
     "reader": models.BaselineCNN(), "temperature": 1.0, "build.name": "mtae", "train.name": "mtae",

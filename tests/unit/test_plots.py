@@ -22,7 +22,6 @@ def test_every_figure_is_drawn_on_the_axes_that_it_is_given(output, digits):
         lambda ax: plots.gallery(digits.images[:7], list("abcdefg"), 4, ax=ax),
         lambda ax: plots.reconstructions(output[:4], list("abcd"), ax=ax),
         lambda ax: plots.histograms({"mnist": VALUES, "mine": VALUES + 1}, "norm", 5.0, ax=ax),
-        lambda ax: plots.scatter({"mnist": (VALUES, VALUES)}, (1, 2), ax=ax),
         lambda ax: plots.confusion(np.eye(4, dtype=int), ax=ax),
         lambda ax: plots.curves({"a": ROWS}, "x", "x", ax=ax),
     ]
