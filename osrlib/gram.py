@@ -21,7 +21,8 @@ class GramFeatures(nn.Module):
     For a layer with feature maps F [C, P positions] and an order p, the Gram matrix G^p = (F^p F^pᵀ)^(1/p); its rows
     are summed before the root, as in their code: row c is (Σ_x F_cx^p T_x)^(1/p) with T_x = Σ_k F_kx^p.
     ``layer`` int64 [D] names the layer that each feature belongs to. Layers: both convolutions, and of a
-    ``BaselineCNN`` the code as well, since it is ≥ 0 there.
+    ``BaselineCNN`` the code as well, since it is ≥ 0 there. Departures from their code: the orders 1 to 5, where it
+    takes 1 to 10, and no maps from before the activations, where it takes those as well.
     """
 
     def __init__(self, model: BaselineCNN | SigmoidAE, orders: several(Count) = ORDERS):
@@ -61,7 +62,8 @@ class GramDeviation:
     For each class that is predicted, the smallest and largest value of every feature among the known images are its
     bounds. Outside of them, a feature v deviates by (low − v) / low or (v − high) / high. The deviations of each
     layer are summed and divided by their mean over known images held out from the bounds; the layers are added.
-    The authors' code also divides by the largest softmax probability; this does not, as the paper's formula does not.
+    Departures from the authors' code: it also divides by the largest softmax probability, which the paper's formula
+    does not have; and its means are over a tenth of the test images.
 
     known: the output of :class:`GramFeatures` on *training* images; layer: its ``layer``; held_out: the share kept for
     the means, drawn with the seed. An image of a class that has no bounds is as unknown as can be.

@@ -672,8 +672,8 @@ def nearest_code(answer):
 
 @check("8.4")
 def length_or_direction(answer):
-    """``refuse(known, held_out, new, power)``: which new images a line of 1 % refuses, bool [N]."""
-    refuse, digits = function(answer, "refuse(known, held_out, new, power)"), said("mnist")
+    """``refuse(known, calibration, new, power)``: which new images a line of 1 % refuses, bool [N]."""
+    refuse, digits = function(answer, "refuse(known, calibration, new, power)"), said("mnist")
     known, held_out, new = digits[:300], digits[300:], said("letters")
     got = {power: np.asarray(refuse(known, held_out, new, power)) for power in (1.0, 0.0)}
     expect(all(one.dtype == bool and one.shape == (500,) for one in got.values()), "Expected True or False an image.")
@@ -684,32 +684,29 @@ def length_or_direction(answer):
         expect(
             same(mask, wanted),
             f"At power {power:g}, {mask.mean():.0%} are refused; it should be {wanted.mean():.0%}. Is the line "
-            "conformal, at 1 %, and fitted on the held-out images?",
+            "conformal, at 1 %, and fitted on the calibration images?",
         )
     return "Direction and length see different letters."
 
 
 @check("9.1")
-def paired_difference(answer):
-    """``paired(first, second)``: the mean difference of two methods over the same splits, and its standard error."""
-    paired, random = function(answer, "paired(first, second)"), np.random.default_rng(0)
+def unpaired_difference(answer):
+    """``unpaired(first, second)``: the difference of two means, and its standard error if the splits differed."""
+    unpaired, random = function(answer, "unpaired(first, second)"), np.random.default_rng(0)
     hard = random.normal(0, 0.05, 5)
     first, second = 0.95 + hard + random.normal(0, 0.004, 5), 0.94 + hard + random.normal(0, 0.004, 5)
-    difference = first - second
-    mean, error = numbers(paired(first, second), 2, "two numbers: the mean difference and its standard error")
-    expect(same(abs(mean), abs(difference.mean())), "The first number is the mean of the differences, split by split.")
+    mean, error = numbers(unpaired(first, second), 2, "two numbers: the difference and its standard error")
     expect(mean > 0, "The sign is turned: first minus second.")
+    expect(same(mean, first.mean() - second.mean()), "The first number is the difference of the two means.")
+    difference = first - second
+    expect(
+        not same(error, difference.std(ddof=1) / np.sqrt(5)), "That is the paired one: it uses that the splits agree."
+    )
     apart = np.sqrt((first.var(ddof=1) + second.var(ddof=1)) / 5)
-    expect(
-        not same(error, apart),
-        "As if the splits of the two had nothing in common. A hard split is hard for both: take differences first.",
-    )
-    expect(
-        not same(error, difference.std(ddof=1)), "That is how much one split differs. Of a mean of five, divide by √5."
-    )
-    expect(not same(error, difference.std() / np.sqrt(5)), "Nearly: divide by n − 1, not by n, before the root.")
-    expect(same(error, difference.std(ddof=1) / np.sqrt(5)), "The standard deviation of the differences over √n.")
-    return "What both methods find hard drops out of the difference."
+    expect(not same(error, apart * np.sqrt(5)), "That is how much one split differs. Of a mean of five, divide by √5.")
+    expect(not same(error, apart * np.sqrt(0.8)), "Nearly: divide by n − 1, not by n, in each variance.")
+    expect(same(error, apart), "The variances of the two means add up: √(s₁²/n + s₂²/n).")
+    return "Without pairs, what both find hard counts twice."
 
 
 @check("9.2")

@@ -86,7 +86,7 @@ def check(
         raise ClaimFailed(f"{verdict}; measured {number:{fmt}}")
 
 
-def margin(std: NotNegative, n: Count) -> float:
+def margin(std: NotNegative, n: checks.whole_number(2)) -> float:
     """By how much one more training may differ from the mean of n, with 95 % probability: t·std·√(1 + 1/n).
 
     std: their standard deviation. The t is the 97.5 % quantile of Student's distribution with n − 1 degrees of freedom;
