@@ -10,6 +10,7 @@ from PIL import Image
 
 from osrlib import UNKNOWN, data, losses, metrics, models, scores, thresholds
 from osrlib.detector import OpenSetClassifier
+from osrlib.output import infer
 from osrlib.teaching import answers  # noqa: F401 they fill CHECKS
 from osrlib.teaching.exercises import CHECKS, grade
 from tools import chapters, paths
@@ -31,6 +32,7 @@ HINTS = {  # of the variants to repair, one a chapter
 NAMESPACE = {
     "np": np, "torch": torch, "Image": Image, "UNKNOWN": UNKNOWN, "data": data, "losses": losses, "metrics": metrics,
     "models": models, "scores": scores, "thresholds": thresholds, "OpenSetClassifier": OpenSetClassifier,
+    "infer": infer,
 }  # fmt: skip
 
 
