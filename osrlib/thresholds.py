@@ -47,7 +47,7 @@ class Threshold:
 class MeanStd(Threshold):
     """The report's threshold: mean + k · standard deviation (of the population, numpy's default) of the known scores.
 
-    It promises no false-refusal rate: that depends on the shape of the distribution (chapter 6).
+    It promises little: of the images that it was fitted on, at most 1 / (1 + k²) are refused, a fifth for k = 2.
     """
 
     def __init__(self, k: Finite = 2.0):

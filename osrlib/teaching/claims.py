@@ -121,8 +121,8 @@ def agree(result: Result, **measured: Finite) -> dict:
             raise ValueError(f"measured: expected some of {', '.join(one['mean'])}, got {name}")
         mean, apart = one["mean"][name], margin(one["std"][name], seeds)
         verdicts[name] = bool(abs(value - mean) <= apart)
-        word = "agrees" if verdicts[name] else "DIFFERS"
-        print(f"{name}: {value:.4g} {word} with {mean:.4g} ± {apart:.2g} ({seeds} seeds)")
+        word = "agrees with" if verdicts[name] else "DIFFERS from"
+        print(f"{name}: {value:.4g} {word} {mean:.4g} ± {apart:.2g} ({seeds} seeds)")
     return verdicts
 
 
