@@ -756,6 +756,29 @@ def joined(answer):
     return "Two questions, one number."
 
 
+@check("9.4")
+def pair_to_join(answer):
+    """``best_pair(calibration, known, unknown)``: the names of the two scores that have the highest AUROC, joined."""
+    best_pair = function(answer, "best_pair(calibration, known, unknown)")
+    random = np.random.default_rng(0)
+    for first, like, second in ("abc", "bcd"):
+        # the first and the one like it see the same half of the unknown, the second sees the other half less well
+        half = random.random(400) < 0.5
+        shift = dict.fromkeys("abcd", 0) | {first: 3.5 * half, like: 3 * half, second: 2 * ~half}
+        calibration, known = ({name: random.normal(0, 1, 400) for name in "abcd"} for _ in range(2))
+        unknown = {name: random.normal(0, 1, 400) + shift[name] for name in "abcd"}
+        alone = sorted("abcd", key=lambda name: -metrics.auroc(known[name], unknown[name]))[:2]
+        got = best_pair(calibration, known, unknown)
+        expect(isinstance(got, tuple | list) and len(got) == 2, "Expected the names of two scores.")
+        expect(set(got) <= set("abcd"), f"Expected two of the names in the dicts, got {got!r:.60}.")
+        expect(
+            set(got) == {first, second} or set(got) != set(alone),
+            "The two that are best alone. Joined, two that see different things can do better: try every pair.",
+        )
+        expect(set(got) == {first, second}, f"Not the best pair. Joined, {first} and {second} have a higher AUROC.")
+    return "The best two together need not be the best two alone."
+
+
 def page():
     """Black ink on a white page, an upright stroke with a bar, away from the middle."""
     sheet = np.full((300, 420), 255, np.uint8)

@@ -94,6 +94,10 @@ def unit(codes):
     return codes / np.linalg.norm(codes, axis=1, keepdims=True)
 
 
+def two_best(known, unknown):
+    return sorted(known, key=lambda name: -metrics.auroc(known[name], unknown[name]))[:2]
+
+
 def p_values(known, new):
     return np.stack([thresholds.Conformal().fit(a).p_values(b) for a, b in zip(known, new, strict=True)])
 
@@ -245,6 +249,8 @@ ANSWERS = [  # number, answer, a word of the verdict; the chapters' own answers 
     ("9.1", lambda a, b: ((a - b).mean(), np.sqrt((a.var() + b.var()) / 5)), "n − 1"),
     ("9.3", lambda known, new: -np.log(p_values(known, new).min(0)), "smaller p-value alone"),
     ("9.3", lambda known, new: np.log(p_values(known, new)).sum(0), "sign"),
+    ("9.4", lambda calibration, known, unknown: ("c", "d"), "higher AUROC"),
+    ("9.4", lambda calibration, known, unknown: two_best(known, unknown), "see different things"),
     ("10.1", pictures.to_mnist, "right"),
     ("10.2", lambda scores, alpha: np.quantile(scores, 1 - alpha * np.array([0.8, 0.2]), axis=0).diagonal(), "ranks"),
     ("10.2", lambda scores, alpha: [thresholds.Conformal(alpha).fit(one).value for one in scores.T], "whole of alpha"),
