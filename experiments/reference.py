@@ -30,7 +30,8 @@ from osrlib.speed import cost
 from osrlib.thresholds import MeanStd
 
 UNKNOWN_WORLDS = ("fashion", "cifar10")
-DEVELOPMENT_WORLDS = ("letters", "patches", "noise", "mnist-noise")
+DEVELOPMENT_WORLDS = tuple(name for name, world in data.WORLDS.items() if world.role == "development")
+OTHER_PENS = ("pens", "pixel-digits")
 ACCURACIES = ("mnist", "ood", "total")
 NUMBERS = ("norm_threshold", "diff_threshold", *ACCURACIES)
 
@@ -219,9 +220,9 @@ def recommended_rows():
     """The recommended rule, calibrated on the digits left from training: per world, per seed, and what it costs.
 
     ``false_refusals``: over 20 random halves of the 5,000 calibration images, what is refused of MNIST's test digits
-    and of the other half.
+    and of the other half. ``wrong``: digits of other pens that are let in under a wrong name.
     """
-    worlds = {name: data.load(name) for name in ("mnist", *UNKNOWN_WORLDS, *DEVELOPMENT_WORLDS)}
+    worlds = {name: data.load(name) for name in ("mnist", *UNKNOWN_WORLDS, *DEVELOPMENT_WORLDS, *OTHER_PENS)}
     letters = worlds["letters"]
     worlds["letters without look-alikes"] = letters[~np.isin(np.array(data.LETTERS)[letters.labels], data.LOOK_ALIKES)]
     held_out = data.rule_digits("calibrate")
@@ -234,20 +235,24 @@ def recommended_rows():
         labels = rule.predict(thirty)
         seconds = time.perf_counter() - start
         report = judged(digits.labels, *np.split(labels, [len(digits)]))
+        decided = {name: rule.predict(world.images) for name, world in worlds.items()}
         runs.append(
             {"seed": seed}
             | {key: getattr(report, key) for key in ACCURACIES}
             | {"seconds": seconds}
-            | {"refused": {name: refusals(rule.decide(world.images)) for name, world in worlds.items()}}
+            | {"refused": {name: float((labels == UNKNOWN).mean()) for name, labels in decided.items()}}
+            | {"wrong": {name: float(((decided[name] != UNKNOWN) & (decided[name] != worlds[name].labels)).mean())
+                         for name in OTHER_PENS}}
             | {"splits": false_refusals(rule, held_out, digits)}
-        )
+        )  # fmt: skip
     return {
         "alpha": sum(key.threshold.alpha for key in rule.keys.values()),
         **runs[0],
         "seeds": runs,
         **spread(runs, ACCURACIES),
-        "refused_mean": {name: float(np.mean([run["refused"][name] for run in runs])) for name in worlds},
-    }
+        **{f"{part}_mean": {name: float(np.mean([run[part][name] for run in runs])) for name in runs[0][part]}
+           for part in ("refused", "wrong")},
+    }  # fmt: skip
 
 
 def false_refusals(rule, held_out, digits, splits=20):

@@ -16,7 +16,7 @@ import safetensors.torch
 import torch
 
 from experiments import study
-from osrlib import data, files, losses, models, output, training, zoo
+from osrlib import augment, autoencoder, data, files, losses, models, output, training, zoo
 from osrlib.speed import fused
 from osrlib.worlds import catalogue
 
@@ -89,7 +89,7 @@ TRAININGS |= {f"c2ae-{variant}": Training(spec, SEEDS, SPLIT) for variant, spec 
 @functools.cache
 def fingerprint():
     """What a training depends on besides name and seed: the code, torch's version and the digits. Hexadecimal."""
-    modules = (catalogue, data, fused, losses, models, output, training, zoo)
+    modules = (augment, autoencoder, catalogue, data, fused, losses, models, output, training, zoo)
     sources = [__file__, *(inspect.getfile(module) for module in modules)]
     told = [torch.__version__, data.digest("mnist", "train"), data.digest("mnist")]
     told += [Path(source).read_text(encoding="utf-8") for source in sources]

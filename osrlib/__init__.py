@@ -7,6 +7,7 @@ One idea a module, each short enough to read in one sitting:
 ``models``      the baseline CNN, the multi-task autoencoder, C2AE
 ``gram``        Gram features of a network, and how far they lie outside of what is known
 ``losses``      what the models are trained to make small
+``augment``     digits that are warped, and turned, for training
 ``training``    the loop, and its recipes
 ``zoo``         the reference weights, and how they were made
 ``scores``      how unknown an image looks: larger = more unknown, always

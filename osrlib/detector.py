@@ -8,11 +8,11 @@ from typing import NamedTuple
 import numpy as np
 from torch import nn
 
-from osrlib import checks, models, thresholds, zoo
+from osrlib import checks, data, models, thresholds, zoo
 from osrlib.checks import Function, Images, PartShare, describe, named
 from osrlib.data import ImageSet
 from osrlib.output import Output, infer
-from osrlib.scores import KNNSum, PCAResidual, diff, norm
+from osrlib.scores import SCORES, Seen, diff, norm
 from osrlib.thresholds import Conformal, MeanStd, Threshold
 
 
@@ -86,27 +86,29 @@ class OpenSetClassifier:
         return cls(zoo.load("mtae") if model is None else model, keys)
 
     @classmethod
-    def recommended(cls, model: nn.Module | None = None, known: ImageSet | None = None, alpha: PartShare = 0.01):
-        """The rule of chapter 8: two keys that share alpha, the share of known images that may be refused.
+    def recommended(
+        cls,
+        model: nn.Module | None = None,
+        known: ImageSet | None = None,
+        others: ImageSet | None = None,
+        alpha: PartShare = 0.01,
+    ):
+        """The rule of chapter 8: one key, which may refuse a share alpha of known images.
 
-        ``code``, with 80 % of it: the distance from the nearest known codes of the class that the classifier names
-        (:class:`osrlib.scores.KNNSum`). ``pixels``, with 20 %: what 150 principal components leave of the image
-        (:class:`osrlib.scores.PCAResidual`), which no fault of the network can hide. Both thresholds are conformal: fit
-        them on known images that neither the model nor this function has seen, 5 / alpha − 1 at the least.
+        Its score joins four questions to the network (``scores.SCORES["the rule"]``), and its threshold is conformal:
+        fit it on known images that neither the model nor this function has seen, 1 / alpha − 1 at the least.
 
         model: classifies by a code, as ``SigmoidAE`` (default: ``mtae-rule`` of the zoo); known: the images that it
-        was trained on (default: ``data.rule_digits("train")``).
+        was trained on; others: known images that it was not trained on, which bring the four to one scale (default of
+        both: those of :func:`osrlib.data.rule_digits`).
         """
-        model = zoo.load("mtae-rule") if model is None else model
-        known = zoo.MODELS["mtae-rule"].digits() if known is None else known
-        output = infer(model, known.images)
-        return cls(
-            model,
-            {
-                "code": (KNNSum(output, known.labels), Conformal(0.8 * alpha)),
-                "pixels": (PCAResidual(output, 150), Conformal(0.2 * alpha)),
-            },
-        )
+        if (known is None) != (others is None):
+            raise ValueError("others: expected together with known, got one of the two")
+        if known is None:
+            known, others = data.rule_digits("train"), data.rule_digits("choose")
+        reader = models.Reader(zoo.load("mtae-rule") if model is None else model)
+        seen = Seen(reader, infer(reader, known.images), known.labels, infer(reader, others.images))
+        return cls(reader, {"code": (SCORES["the rule"](seen), Conformal(alpha))})
 
     @property
     def lines(self) -> dict:

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from beartype.vale import Is
 
 from osrlib import checks
-from osrlib.checks import ClassTensor, Function, Share, Tensor, number_in
+from osrlib.checks import ClassTensor, Count, Function, Share, Tensor, number_in
 from osrlib.output import BatchOutput
 
 Drawn = checks.alias(
@@ -45,6 +45,31 @@ def multitask_loss(
     cross_entropy = _cross_entropy(output.logits, labels, smoothing)
     mse = F.mse_loss(output.reconstruction, images.squeeze(1))
     return {"loss": cross_entropy + weight * mse, "cross_entropy": cross_entropy, "mse": mse}
+
+
+def turned_loss(
+    output: BatchOutput,
+    images: Tensor["N 1 28 28"],
+    labels: ClassTensor["N"],
+    loss: Function,
+    classes: Count,
+    weight: number_in(0, 1e6) = 0.5,
+) -> dict:
+    """A loss of the upright images, plus weight · cross-entropy of the turned ones, which need not be drawn.
+
+    Turned images have labels from ``classes`` on (:func:`osrlib.augment.with_turned`); a batch without any is left to
+    the loss alone. loss: one of the others, with its cross-entropy among its parts. The accuracy is that of the upright
+    images among their own classes.
+    """
+    upright = labels < classes
+    if upright.all():
+        return loss(output, images, labels)
+    own, turned = (loss(_some(output, which), images[which], labels[which]) for which in (upright, ~upright))
+    return own | {
+        "loss": own["loss"] + weight * turned["cross_entropy"],
+        "turned": turned["cross_entropy"],
+        "accuracy": (output.logits[upright, :classes].argmax(1) == labels[upright]).float().mean(),
+    }
 
 
 def c2ae_loss(
@@ -98,6 +123,10 @@ def content_loss(features: Tensor["N D *maps"], target: Tensor["N D *maps"]) -> 
     Gatys et al. (equation 1) take half of the sum over the D features. This is 2 / D of theirs.
     """
     return (features - target).square().flatten(1).mean(1)
+
+
+def _some(output, which):
+    return BatchOutput(**{name: part[which] for name, part in vars(output).items() if part is not None})
 
 
 def _cross_entropy(logits, labels, smoothing):

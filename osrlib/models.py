@@ -11,7 +11,8 @@ import torch.nn.functional as F
 from torch import nn
 
 from osrlib import checks
-from osrlib.checks import ClassTensor, Count, Finite, Positive, Tensor
+from osrlib.autoencoder import Decoder, Encoder, FineDecoder
+from osrlib.checks import ClassTensor, Count, Finite, Positive, Tensor, several
 from osrlib.output import BatchOutput, device_and_dtype, evaluating
 
 MEAN, STD = 0.13, 0.31
@@ -50,70 +51,6 @@ class BaselineCNN(nn.Module):
         return BatchOutput(self.classifier(code), code)
 
 
-class Encoder(nn.Module):
-    """Image to code: float [N, 1, 28, 28] → [N, 128]. last: what stands behind the last layer.
-
-    ReLU stands behind max pooling, not before it: both keep the larger of two numbers, so the order changes no value,
-    and the ReLU has a quarter of the pixels to visit.
-    """
-
-    def __init__(self, last: Literal["relu", "linear"] = "linear"):
-        super().__init__()
-        self.conv1 = nn.Conv2d(1, 16, 3, padding=1)
-        self.norm1 = nn.BatchNorm2d(16)
-        self.conv2 = nn.Conv2d(16, 32, 3, padding=1)
-        self.norm2 = nn.BatchNorm2d(32)
-        self.pool = nn.MaxPool2d(2)
-        self.relu = nn.ReLU()
-        self.flatten = nn.Flatten()
-        self.linear = nn.Linear(32 * 7 * 7, 128)
-        self.last = nn.ReLU() if last == "relu" else nn.Identity()
-
-    def stages(self, x):
-        """The maps behind each convolution, [N, 16, 14, 14] and [N, 32, 7, 7], and the code."""
-        first = self.relu(self.pool(self.norm1(self.conv1(x))))
-        second = self.relu(self.pool(self.norm2(self.conv2(first))))
-        return first, second, self.last(self.linear(self.flatten(second)))
-
-    def forward(self, x):
-        return self.stages(x)[-1]
-
-
-class Decoder(nn.Module):
-    """Code to image: [N, 128] → [N, 1, 28, 28]. last: what stands behind the last convolution.
-
-    The last layer of the report's table doubles a 14×14 picture to 28×28. Every reconstruction is therefore made of
-    2×2 blocks: fine strokes are out of its reach by construction.
-    """
-
-    def __init__(self, last: Literal["relu", "sigmoid"] = "sigmoid"):
-        super().__init__()
-        self.linear = nn.Linear(128, 32 * 7 * 7)
-        self.unflatten = nn.Unflatten(1, (32, 7, 7))
-        self.conv1 = nn.ConvTranspose2d(32, 16, 3, padding=1)
-        self.norm = nn.BatchNorm2d(16)
-        self.relu = nn.ReLU()
-        self.enlarge = nn.Upsample(scale_factor=2)
-        self.conv2 = nn.ConvTranspose2d(16, 1, 3, padding=1)
-        self.last = nn.ReLU() if last == "relu" else nn.Sigmoid()
-
-    def maps(self, code):
-        """What the last layers draw from: [N, 16, 7, 7]."""
-        return self.relu(self.norm(self.conv1(self.unflatten(self.relu(self.linear(code))))))
-
-    def forward(self, code):
-        small = self.last(self.conv2(self.enlarge(self.maps(code))))
-        return self.enlarge(small)
-
-
-class FineDecoder(Decoder):
-    """The same layers, doubled first and convolved then: single pixels can be drawn, for four times the last work."""
-
-    def forward(self, code):
-        large = self.enlarge(self.enlarge(self.maps(code)))
-        return self.last(self.conv2(large))
-
-
 class MultiTaskAE(nn.Module):
     """The report's model, exactly: an autoencoder of 412,801 parameters that also classifies its own code.
 
@@ -130,25 +67,38 @@ class MultiTaskAE(nn.Module):
         self.decoder = Decoder("relu")
         self.classifier = nn.Linear(128, 11)
 
-    def forward(self, x):
+    def read(self, x):
+        """Logits and code."""
         code = self.encoder((x - self.mean) / self.std)
         logits = self.classifier(code)
+        return logits if self.training else logits[:, :10], code
+
+    def forward(self, x):
+        logits, code = self.read(x)
         drawing = self.mean + self.std * self.decoder(code)
-        return BatchOutput(logits if self.training else logits[:, :10], code, drawing.squeeze(1))
+        return BatchOutput(logits, code, drawing.squeeze(1))
 
 
 class SigmoidAE(nn.Module):
-    """Chapter 8's multi-task autoencoder: pixels in [0, 1] as they are, no ReLU on the code, a sigmoid at the end."""
+    """Chapter 8's multi-task autoencoder: pixels in [0, 1] as they are, no ReLU on the code, a sigmoid at the end.
 
-    def __init__(self, classes: Count = 10):
+    channels: of its largest maps; twice as many on the smaller ones.
+    """
+
+    def __init__(self, classes: Count = 10, channels: Count = 16):
         super().__init__()
-        self.encoder = Encoder()
-        self.decoder = Decoder()
+        self.encoder = Encoder(channels=channels)
+        self.decoder = Decoder(channels=channels)
         self.classifier = nn.Linear(128, classes)
 
-    def forward(self, x):
+    def read(self, x):
+        """Logits and code."""
         code = self.encoder(x)
-        return BatchOutput(self.classifier(code), code, self.decoder(code).squeeze(1))
+        return self.classifier(code), code
+
+    def forward(self, x):
+        logits, code = self.read(x)
+        return BatchOutput(logits, code, self.decoder(code).squeeze(1))
 
 
 class ReadAE(nn.Module):
@@ -213,9 +163,13 @@ class C2AE(nn.Module):
         self.encoder.train(mode and self.classifier.weight.requires_grad)
         return self
 
-    def forward(self, x):
+    def read(self, x):
+        """Logits and code."""
         code = self.encoder(x)
-        logits = self.classifier(code)
+        return self.classifier(code), code
+
+    def forward(self, x):
+        logits, code = self.read(x)
         if self.training:
             return BatchOutput(logits, code)
         n, classes = logits.shape
@@ -223,6 +177,38 @@ class C2AE(nn.Module):
         drawings = self.decode(code.repeat_interleave(classes, 0), conditions).unflatten(0, (n, classes))
         errors = (drawings - x).abs().mean((2, 3))
         return BatchOutput(logits, code, drawings[torch.arange(n), errors.argmin(1)], errors)
+
+
+class Reader(nn.Module):
+    """A network without its decoder: the same logits and codes, and no time is spent on copies.
+
+    It holds the network itself, not a copy, and asks it to ``read``. One that cannot do so without drawing, or that
+    does not draw at all, is asked as ever.
+    """
+
+    def __init__(self, model: nn.Module):
+        super().__init__()
+        self.model = model
+
+    def forward(self, x):
+        return BatchOutput(*self.model.read(x)) if hasattr(self.model, "read") else self.model(x)
+
+
+class Ensemble(nn.Module):
+    """Several trained networks as one, which draws nothing (deep ensembles, Lakshminarayanan et al., NeurIPS 2017).
+
+    Their codes stand side by side, [N, sum of D]: a squared distance is the sum of theirs. The logits are the mean of
+    theirs; the paper takes the mean of the probabilities. models: networks of the same classes.
+    """
+
+    def __init__(self, models: several(nn.Module)):
+        super().__init__()
+        self.models = nn.ModuleList(map(Reader, models))
+
+    def forward(self, x):
+        said = [model(x) for model in self.models]
+        logits = torch.stack([one.logits for one in said]).mean(0)
+        return BatchOutput(logits, torch.cat([one.code for one in said], 1))
 
 
 def count_parameters(model: nn.Module) -> int:

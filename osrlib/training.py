@@ -12,9 +12,10 @@ from torch import nn
 from tqdm import tqdm
 
 from osrlib import checks
+from osrlib.augment import TurnedHead, Ways, with_turned
 from osrlib.checks import Count, Function, NotNegative, Positive, Seed, Share, name_of
 from osrlib.data import ImageSet
-from osrlib.losses import classification_loss
+from osrlib.losses import classification_loss, turned_loss
 from osrlib.models import C2AE
 from osrlib.output import as_device, device_and_dtype, evaluating, to_input
 from osrlib.speed.fused import fused_layers
@@ -49,7 +50,6 @@ RECIPES = {
 and 8. ``fast``: the same idea with larger steps, for training while the reader waits. Its figures were chosen by the
 loss on held-back digits."""
 
-
 RecipeName = name_of(RECIPES)
 
 
@@ -75,8 +75,9 @@ def seed_everything(seed: Seed):
 def has_bfloat16(device: torch.device) -> bool:
     """Whether a device has instructions for bfloat16: without them it is emulated, and slower than float32."""
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    # torch before 2.6 cannot say
+        with torch.cuda.device(device):  # torch tells of the current device alone
+            return torch.cuda.is_bf16_supported(including_emulation=False)
+    # torch before 2.11 cannot say
     told = torch.cpu.get_capabilities() if device.type == "cpu" and hasattr(torch.cpu, "get_capabilities") else {}
     return bool(told.get("avx512_bf16") or told.get("amx_bf16"))
 
@@ -92,13 +93,15 @@ def fit(
     progress: bool = True,
     device: str | torch.device | None = None,
     on_epoch: Function | None = None,
+    augment: Function | None = None,
 ) -> History:
     """Train a model in place, leave it in evaluation mode, and return its :class:`History`.
 
     loss: a function of output, images and labels as in :mod:`osrlib.losses` (``c2ae_loss`` wants a decoder besides,
     which :func:`fit_c2ae` hands it); seed: of the shuffling (the weights are the caller's: see ``zoo.build``); test: to
     measure on after each epoch, never to choose by; device: where to train (default: the model's own); on_epoch: called
-    with the model and its row of the history after each epoch.
+    with the model and its row of the history after each epoch; augment: called with images, labels and a generator for
+    each batch, returns the images and labels to train on (:mod:`osrlib.augment`).
     """
     _expect_loss_of(loss, "output", "images", "labels")
     recipe = RECIPES[recipe] if isinstance(recipe, str) else recipe
@@ -109,11 +112,10 @@ def fit(
     images = torch.as_tensor(np.require(data.images, requirements="CW"), device=device)
     labels = torch.as_tensor(data.labels, device=device)
     generator = torch.Generator().manual_seed(int(seed))
+    changes = torch.Generator().manual_seed(-1 - int(seed))  # its own: without augment, the order is the same
     steps = recipe.epochs * -(-len(images) // recipe.batch_size)
-    # AdamW without weight decay is Adam; fused, one call updates all weights
-    optimizer = torch.optim.AdamW(
-        model.parameters(), recipe.lr, weight_decay=recipe.weight_decay, fused=device.type in ("cpu", "cuda")
-    )
+    fused = device.type in ("cpu", "cuda")  # one call updates all weights; AdamW without weight decay is Adam
+    optimizer = torch.optim.AdamW(model.parameters(), recipe.lr, weight_decay=recipe.weight_decay, fused=fused)
     schedule = None
     if recipe.one_cycle:
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, recipe.lr, total_steps=steps)
@@ -127,6 +129,8 @@ def fit(
             with fused_layers(model) if device.type == "cpu" else nullcontext():
                 for chosen in torch.randperm(len(images), generator=generator).split(recipe.batch_size):
                     x, y = to_input(images[chosen], device).to(dtype), labels[chosen]
+                    if augment is not None:
+                        x, y = augment(x, y, changes)
                     with short:
                         output = model(x)
                         parts = loss(output, x, y)
@@ -179,6 +183,35 @@ def fit_c2ae(
     return history
 
 
+def fit_turned(
+    model: nn.Module,
+    loss: Function,
+    data: ImageSet,
+    recipe: Recipe | RecipeName,
+    *,
+    ways: Ways = 8,
+    augment: Function | None = None,
+    **options,
+) -> History:
+    """Train a model to name a digit and how it is turned, and return its :class:`History`.
+
+    Transformation labels (Lee, Hwang & Shin, ICML 2020), with one turn an image, drawn at random and counted half, and
+    not all of them: see :mod:`osrlib.augment`, :func:`osrlib.losses.turned_loss`. Afterwards, the head has K outputs.
+    model: with a linear ``classifier``; loss: with a part cross_entropy; options: as in :func:`fit`.
+    """
+    head = getattr(model, "classifier", None)
+    if not isinstance(head, nn.Linear):
+        raise ValueError(f"model: expected one with a linear classifier, got {type(head).__name__}")
+    _expect_loss_of(loss, "output", "images", "labels")
+    joint = partial(turned_loss, loss=loss, classes=head.out_features)
+    turned = partial(with_turned, classes=head.out_features, ways=ways, first=augment)
+    model.classifier = TurnedHead(head, ways)
+    try:
+        return fit(model, joint, data, recipe, augment=turned, **options)
+    finally:
+        model.classifier = head
+
+
 @torch.inference_mode()
 def evaluate(model: nn.Module, loss: Function, data: ImageSet, batch_size: Count = 250) -> dict:
     """The loss parts and the closed-set accuracy on an ImageSet, in evaluation mode: a dict with keys ``test_…``."""
@@ -202,7 +235,7 @@ def _expect_loss_of(loss, *names):
 def _add(sums, parts, output, y):
     # sums stay on the device: reading them in each batch would make a GPU wait
     parts = {name: value.detach() for name, value in parts.items()}
-    parts["accuracy"] = (output.logits.argmax(1) == y).float().mean()
+    parts.setdefault("accuracy", (output.logits.argmax(1) == y).float().mean())  # unless the loss has its own
     for name, value in parts.items():
         sums[name] = sums.get(name, 0) + value * len(y)
     sums["count"] = sums.get("count", 0) + len(y)

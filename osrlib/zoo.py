@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from osrlib import checks, data, losses, models, output, training
-from osrlib.checks import Function, Seed, Share
+from osrlib.checks import Function, Seed, Share, whole_number
 from osrlib.data import ImageSet
 from osrlib.training import History, Recipe, RecipeName
 
@@ -27,7 +27,8 @@ class Spec:
     """How a reference model is built and trained.
 
     C2AE's first stage has a recipe and label smoothing of its own. ``digits``: gives the images that it is
-    trained on.
+    trained on; ``augment``: changes each batch (:mod:`osrlib.augment`); ``ways``: of turning a digit that the model
+    learns to name besides (:func:`osrlib.training.fit_turned`), 1 for none.
     """
 
     build: Function
@@ -36,6 +37,8 @@ class Spec:
     first: Recipe | None = None
     smoothing: Share = 0.0
     digits: Function = lambda: data.load("mnist", "train")
+    augment: Function | None = None
+    ways: whole_number(1, 8) = 1
 
     def fit(
         self,
@@ -47,10 +50,12 @@ class Spec:
         **options,
     ) -> History:
         """Train a model on images, by this recipe or another."""
-        recipe, first = recipe or self.recipe, first or self.first
-        if first is None:
-            return training.fit(model, self.loss, images, recipe, **options)
-        return training.fit_c2ae(model, self.loss, images, recipe, first=first, smoothing=self.smoothing, **options)
+        recipe, first, fit = recipe or self.recipe, first or self.first, training.fit
+        if first is not None:
+            fit = partial(training.fit_c2ae, first=first, smoothing=self.smoothing)
+        elif self.ways > 1:
+            fit = partial(training.fit_turned, ways=self.ways)
+        return fit(model, self.loss, images, recipe, **{"augment": self.augment} | options)
 
 
 REPORT_LOSS = partial(losses.multitask_loss, weight=1 / models.STD**2)
@@ -82,8 +87,9 @@ MODELS = {
     "mtae-rule": Spec(
         models.SigmoidAE,
         partial(losses.multitask_loss, weight=4.0, smoothing=0.1),
-        training.RECIPES["steady"],
+        Recipe(epochs=8, batch_size=256, lr=4e-3, one_cycle=True, weight_decay=0.01),
         digits=data.rule_digits,
+        ways=8,
     ),
 }
 """``baseline``, ``mtae``: the report's, with its recipes; ``cnn``: the largest value of each map in place of the mean,

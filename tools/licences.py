@@ -109,7 +109,8 @@ def page():
     closed = [name for name, (_, said, _) in found.items() if re.search("(?i)proprietary", said or "")]
     worlds, chapters = [], {int(file.name[:2]): file for file in paths.CHAPTERS.glob("*.md")}
     for name, world in data.WORLDS.items():
-        uses = [str(i) for i, file in sorted(chapters.items()) if f'"{name}"' in file.read_text(encoding="utf-8")]
+        quoted = re.compile(f'(?<!=)"{name}"')  # fontsize="small" names no world
+        uses = [str(i) for i, file in sorted(chapters.items()) if quoted.search(file.read_text(encoding="utf-8"))]
         uses += ["playground"] if name in playground_export.TRAY.values() else []
         worlds.append(f"| {world.title} | {world.licence} | {world.source} | {', '.join(uses) or 'none'} |")
     return "\n".join(

@@ -14,14 +14,16 @@ from torch import nn
 from osrlib.gram import GramDeviation, GramFeatures
 from osrlib.output import Output, infer
 from osrlib.scores.copies import binarised, class_error, content, diff, norm, style
-from osrlib.scores.known import FURTHEST, KNN, KNNSum, Mahalanobis, PCAResidual, ViM
+from osrlib.scores.gaussian import Gaussian, RelativeMahalanobis, WeightedSum
+from osrlib.scores.known import FURTHEST, KNN, Mahalanobis, PCAResidual, ViM
 from osrlib.scores.logits import energy, max_logit, msp
 from osrlib.scores.posthoc import ASH, DICE, FDBD, SHE, NNGuide, OpenMax, ReAct, gen
 
 
 class Seen(NamedTuple):
     """What may be looked at before the test: the network; its output on training images, with their labels; and its
-    output on known images held out from training, for what must be calibrated."""
+    output on known images held out from training, which bring several scores to one scale. (Those that set thresholds
+    are others again.)"""
 
     model: nn.Module
     train: Output | None = None
@@ -41,15 +43,27 @@ def _gram(seen):
     return lambda output: deviation(infer(network, output.images))
 
 
+def _rule(seen):
+    parts = {
+        "kNN in class": (KNN(seen.train, labels=seen.labels), 1),
+        "Gaussian": (Gaussian(seen.train, seen.labels), 0.25),
+        "relative Mahalanobis": (RelativeMahalanobis(seen.train, seen.labels), 0.25),
+        "energy": (energy, 0.25),
+    }
+    return WeightedSum(parts, seen.held_out)
+
+
 SCORES: dict[str, Callable] = {
     "softmax": lambda seen: msp,
     "max logit": lambda seen: max_logit,
     "energy": lambda seen: energy,
     "Mahalanobis": lambda seen: Mahalanobis(seen.train, seen.labels),
+    "relative Mahalanobis": lambda seen: RelativeMahalanobis(seen.train, seen.labels),
+    "Gaussian": lambda seen: Gaussian(seen.train, seen.labels),
     "ViM": lambda seen: ViM(seen.train, *_linear(seen)),
     "Gram deviation": _gram,
     "kNN": lambda seen: KNN(seen.train),
-    "kNN sum": lambda seen: KNNSum(seen.train, seen.labels),
+    "the rule": _rule,
     "PCA residual": lambda seen: PCAResidual(seen.train),
     "OpenMax": lambda seen: OpenMax(seen.train, seen.labels),
     "GEN": lambda seen: gen,

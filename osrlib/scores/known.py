@@ -5,10 +5,11 @@ Each is made from the output on training images, and then called like any other:
 
 import numpy as np
 import scipy
+import torch
 from jaxtyping import Float
 
 from osrlib import checks
-from osrlib.checks import Count, Labels, Numbers, Seed, Share, several, whole_number
+from osrlib.checks import Count, Labels, Numbers, Share, whole_number
 from osrlib.output import Output
 from osrlib.scores.logits import energy
 
@@ -51,60 +52,41 @@ class KNN:
     """
 
     def __init__(self, known: Output, k: Count = 1, normalise: Share = 1.0, labels: Labels["N"] | None = None):
-        from sklearn.neighbors import NearestNeighbors  # half a second: only for those who need it
-
-        self.normalise, self.in_class = normalise, labels is not None
+        self.k, self.normalise, self.in_class = int(k), normalise, labels is not None
         group = labels if self.in_class else np.zeros(len(known), int)
-        codes = {label: self.place(known.code[group == label]) for label in np.unique(group).tolist()}
-        if min(map(len, codes.values())) < k:
+        self.banks = {label: self.place(known.code[group == label]) for label in np.unique(group).tolist()}
+        if min(map(len, self.banks.values())) < k:
             raise ValueError(f"k: expected at most the known images of a class, got {k}")
-        self.banks = {
-            label: NearestNeighbors(n_neighbors=k, algorithm="brute").fit(code) for label, code in codes.items()
-        }
 
     def place(self, code):
         """Where a code lies among the known ones."""
         length = np.maximum(np.linalg.norm(code, axis=1, keepdims=True), 1e-12)
-        return np.ascontiguousarray(code / length**self.normalise, dtype=np.float32)
+        return torch.from_numpy(code / length**self.normalise).float()
 
     def __call__(self, output: Output) -> Float[np.ndarray, "N"]:
         group = output.guess if self.in_class else np.zeros_like(output.guess)
         code, distance = self.place(output.code), np.full(len(group), FURTHEST)
         for label in set(group.tolist()) & set(self.banks):
-            distance[group == label] = self.banks[label].kneighbors(code[group == label])[0][:, -1]
+            distance[group == label] = nearest_distance(code[group == label], self.banks[label], self.k).numpy()
         return distance
 
 
-class KNNSum:
-    """Distances of :class:`KNN` under several normalisations, added: in direction, and in direction and length.
+def nearest_distance(code, bank, k):
+    """The distance of each code to the k-th nearest of a bank: float tensors [N, D] and [M, D] → [N].
 
-    Each is divided by its standard deviation among known images, as their distances from their nearest others show it.
-    powers: the normalisations; sample: of how many known images, drawn with the seed, the deviations are taken.
+    ‖a − b‖² = ‖a‖² − 2 (a·b − ‖b‖²/2), so the nearest have the largest a·b − ‖b‖²/2: a matrix product finds them. Their
+    distances are then taken as ‖a − b‖: by the formula, small ones would be differences of large squares, all rounding.
     """
-
-    def __init__(
-        self,
-        known: Output,
-        labels: Labels["N"] | None = None,
-        powers: several(Share) = (1.0, 0.0),
-        sample: whole_number(2) = 2000,
-        seed: Seed = 0,
-    ):
-        some = known[np.random.default_rng(seed).permutation(len(known))[:sample]]
-        # among the known images, the nearest neighbour of each is itself: ask for the second
-        distances = [KNN(known, 2, power, labels)(some) for power in powers]
-        # what is taken for a class without known images has no neighbour at all
-        self.spreads = [one[one < FURTHEST].std() if one.min() < FURTHEST else 0 for one in distances]
-        if min(self.spreads) == 0:
-            raise ValueError("known: expected codes at different distances from each other, got the same for all")
-        self.distances = [KNN(known, 1, power, labels) for power in powers]
-
-    def __call__(self, output: Output) -> Float[np.ndarray, "N"]:
-        with np.errstate(over="ignore"):  # an image of a class without known images is infinitely far
-            total = 0
-            for distance, spread in zip(self.distances, self.spreads, strict=True):
-                total += distance(output) / spread
-        return np.minimum(total, FURTHEST)
+    centre = bank.mean(0)  # products of small numbers are rounded less
+    centred = bank - centre
+    half_squares = centred.square().sum(1) / 2
+    rows = max(1, 2**23 // max(len(bank), k * bank.shape[1]))  # 32 MiB at a time
+    distances = []
+    for block in code.split(rows):
+        closeness = torch.addmm(-half_squares, block - centre, centred.T)
+        nearest = bank[closeness.topk(k).indices]
+        distances.append((block.unsqueeze(1) - nearest).norm(dim=2).amax(1))
+    return torch.cat(distances)
 
 
 class PCAResidual:
@@ -116,17 +98,18 @@ class PCAResidual:
 
     def __init__(self, known: Output, components: whole_number(1, 783) = 150):
         pixels = known.pixels.astype(np.float64)
-        self.mean = pixels.mean(0)
-        centred = pixels - self.mean
+        mean = pixels.mean(0)
+        centred = pixels - mean
         # the last ones have the largest variance; the covariance of 784 pixels is small enough to be taken apart whole
         variances, directions = np.linalg.eigh(centred.T @ centred)
         if (rank := int((variances > 1e-12 * variances[-1]).sum())) < components:
             raise ValueError(f"known: expected images that differ in {components} directions or more, got {rank}")
-        self.directions = directions[:, -components:]
+        # as many bits as the pixels have: it takes half of the time, and changes the seventh digit
+        self.mean, self.directions = mean.astype(np.float32), directions[:, -components:].astype(np.float32)
 
     def __call__(self, output: Output) -> Float[np.ndarray, "N"]:
         centred = output.pixels - self.mean
-        return np.linalg.norm(centred - centred @ self.directions @ self.directions.T, axis=1).astype(np.float32)
+        return np.linalg.norm(centred - centred @ self.directions @ self.directions.T, axis=1)
 
 
 class ViM:

@@ -19,7 +19,7 @@ from osrlib import checks, files
 from osrlib.checks import Images, NotNegative
 
 FOLDER = "OSRLIB_REMEMBER"
-SOURCES = ("models.py", "gram.py", "output.py")
+SOURCES = ("autoencoder.py", "models.py", "gram.py", "output.py")
 """Where the code of osrlib's networks stands, and of how they are asked."""
 MANY = 2500
 """Fewer images are not worth a file; and what is timed in the book is timed on fewer."""

@@ -807,25 +807,13 @@ def from_the_camera(answer):
 
 @check("10.2")
 def stricter_door(answer):
-    """``two_lines(scores, alpha)``: conformal lines for two keys that share alpha, 80 to 20."""
-    draw, random = function(answer, "two_lines(scores, alpha)"), np.random.default_rng(0)
-    for n, alpha in ((5000, 0.01), (1249, 0.02), (2000, 0.05)):
-        scores_of = random.gamma(3, 1, (n, 2)) * [1, 7]
-        got = numbers(draw(scores_of.copy(), alpha), 2, "two lines")
-        wanted = [
-            thresholds.Conformal(part * alpha).fit(each).value
-            for part, each in zip((0.8, 0.2), scores_of.T, strict=True)
-        ]
-        whole = [thresholds.Conformal(alpha).fit(each).value for each in scores_of.T]
-        half = [thresholds.Conformal(alpha / 2).fit(each).value for each in scores_of.T]
-        expect(not same(got, whole), "Each key has the whole of alpha: together they may refuse twice as many.")
-        expect(not same(got, half), "Half and half keeps the promise, too; asked for is 80 to 20.")
-        expect(not same(got, wanted[::-1]), "The two lines are swapped.")
-        expect(
-            not same(
-                got, [np.quantile(each, 1 - part * alpha) for part, each in zip((0.8, 0.2), scores_of.T, strict=True)]
-            ),
-            "A quantile between two scores. The promise is one of ranks: the ⌈(n + 1)(1 − α)⌉-th smallest.",
-        )
-        expect(same(got, wanted), f"With {n:,} scores and α = {alpha:g}, expected {wanted[0]:.3f} and {wanted[1]:.3f}.")
-    return "A larger α moves both lines inwards, so the refusals are nested."
+    """``answers(p_values, guess, alpha, unknown=10)``: the labels at another alpha."""
+    label, random = function(answer, "answers(p_values, guess, alpha, unknown)"), np.random.default_rng(0)
+    for n, alpha, unknown in ((999, 0.01, 10), (199, 0.05, 10), (99, 0.1, 4)):
+        p_values, guess = random.integers(1, n + 2, 500) / (n + 1), random.integers(0, unknown, 500)
+        p_values[:5] = alpha
+        got = numbers(label(p_values.copy(), guess.copy(), alpha, unknown), 500, "labels")
+        expect(not same(got, np.where(p_values < alpha, unknown, guess)), "A p-value of just α is a refusal.")
+        expect(not same(got, np.where(p_values > alpha, unknown, guess)), "Small p-values are those of strange images.")
+        expect(same(got, np.where(p_values <= alpha, unknown, guess)), f"With α = {alpha:g}, other labels are right.")
+    return "No line was drawn again: a p-value answers for every α at once."

@@ -89,7 +89,7 @@ def obtain(name, world, sources):
     raise Unavailable(
         f"{name} is not in {cache_dir()}, and no source gave it ({'; '.join(reasons) or 'OSRLIB_OFFLINE=1'}). "
         f"To supply it by hand, put {by_hand} there (arrays: images uint8 [N, 28, 28], labels int [N]); or set "
-        "OSRLIB_DATA to a folder with them. Letters and patches need the versions in constraints.txt."
+        "OSRLIB_DATA to a folder with them. Letters, patches and pens need the versions in constraints.txt."
     )
 
 

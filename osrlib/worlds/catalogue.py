@@ -8,7 +8,7 @@ import numpy as np
 
 from osrlib import checks
 from osrlib.checks import Count, Images, Labels, Seed, several, whole_number
-from osrlib.worlds import download, synthetic
+from osrlib.worlds import changed, download, synthetic
 from osrlib.worlds.synthetic import LETTERS, PHOTOGRAPHS
 
 DIGITS = tuple("0123456789")
@@ -89,10 +89,10 @@ class ImageSet:
 class World:
     """What is known about a world before it is loaded, and how it is had.
 
-    role: known, development, test or sealed (chapter 2); sources: of a world that is fetched, (what it is called,
-    function from an empty folder to {split: (images, labels)}), the first one first; make: of a world that is made
-    here, a function that returns as much, handed the test images of the world ``made_of``, if there is one; colour,
-    marker: in figures.
+    role: known (digits, by whatever pen or writer), development, test or sealed (chapter 2); sources: of a world that
+    is fetched, (what it is called, function from an empty folder to {split: (images, labels)}), the first one first;
+    make: of a world that is made here, a function that returns as much, handed the test images of the world
+    ``made_of``, if there is one; colour, marker: in figures.
     """
 
     title: str
@@ -110,6 +110,11 @@ class World:
     marker: str = "o"
 
 
+def _of_digits(change):
+    """What makes a world of digits by a change of their images; each keeps its label."""
+    return lambda digits: {"test": (change(digits.images), digits.labels)}
+
+
 CLOTHES = ("T-shirt", "trousers", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot")
 
 WORLDS = {
@@ -122,6 +127,19 @@ WORLDS = {
             "test": "a0863a96c44e5666edbb30c4071ee79ca0514c621e6349c5967fc78e7305c891",
         },
         colour="#0072B2",
+    ),
+    "pens": World(
+        "MNIST's test digits, drawn again with pens of four widths", "known", DIGITS, "10,000", "made here from MNIST",
+        "CC BY-SA 3.0", make=_of_digits(changed.redraw), made_of="mnist",
+        sha256={"test": "6f2d924fd1ad7fa2beccb09d6dbd507400cd5748cfbff5a7a8c562c3b67aa399"},
+        colour="#882255", marker="*",
+    ),
+    "pixel-digits": World(
+        "Other writers' digits, of 8×8 pixels, enlarged", "known", DIGITS, "1,797",
+        "made from the digits that scikit-learn ships, by Alpaydin and Kaynak (UCI, 1998)", "CC BY 4.0",
+        make=synthetic.make_pixel_digits,
+        sha256={"test": "c713bc87c8e533eab6894a9c0a7d1f9499312ae8d8f4fe4e413f97d0da9621c4"},
+        colour="#117733", marker="8",
     ),
     "fashion": World(
         "Fashion-MNIST, clothes", "test", CLOTHES, "60,000 + 10,000",
@@ -175,9 +193,33 @@ WORLDS = {
     ),
     "mnist-noise": World(
         "MNIST's test digits under uniform noise", "development", DIGITS, "10,000", "made here from MNIST",
-        "CC BY-SA 3.0", make=synthetic.make_mnist_noise, made_of="mnist",
+        "CC BY-SA 3.0", make=_of_digits(changed.under_noise), made_of="mnist",
         sha256={"test": "b16a8ead54e88bfc0029ac6140c8f9418626129a0b144b57b250920b6bb32007"},
         colour="#222222", marker="X",
+    ),
+    "small": World(
+        "MNIST's test digits, shrunk from 20 pixels to 10, 7 or 4", "development", DIGITS, "10,000",
+        "made here from MNIST", "CC BY-SA 3.0", make=_of_digits(changed.shrink), made_of="mnist",
+        sha256={"test": "71acf4b58fb3dcdf1ff7f6c774fa99b285375a864cded6651aa0a5c88ab87d71"},
+        colour="#332288", marker="<",
+    ),
+    "faint": World(
+        "MNIST's test digits, a fifth as bright", "development", DIGITS, "10,000", "made here from MNIST",
+        "CC BY-SA 3.0", make=_of_digits(changed.fade), made_of="mnist",
+        sha256={"test": "fc8da9687c46ebd8ddbbb7ecbd7e6ddf248d80eb499f03557e1aa89d0e2aa04f"},
+        colour="#DDCC77", marker=">",
+    ),
+    "pairs": World(
+        "MNIST's test digits, two side by side; the label is that of the left one", "development", DIGITS, "10,000",
+        "made here from MNIST", "CC BY-SA 3.0", make=_of_digits(changed.side_by_side), made_of="mnist",
+        sha256={"test": "4a4fb9c17d2d5222bc7e77ba9b2c48bc510d7f347ae05df18e64db7b0e22d3ff"},
+        colour="#661100", marker="d",
+    ),
+    "empty": World(
+        "Pages with nothing on them", "development", ("empty page",), "1,000", "made here", "none needed",
+        make=synthetic.make_empty,
+        sha256={"test": "934f16586fbe1ddb69047954a8893ddd346daa41790cbfcc301ffd3018f28048"},
+        colour="#806040", marker="p",
     ),
 }  # fmt: skip
 """Every world. To add one is to add a line here; figures, tables, ``python -m osrlib.data`` and the tests follow."""

@@ -3,6 +3,7 @@
 Integer arithmetic where rounding could differ, and numpy's RandomState, whose stream is frozen for good.
 """
 
+import functools
 import logging
 import string
 from pathlib import Path
@@ -15,16 +16,32 @@ PHOTOGRAPHS = ("astronaut", "brick", "camera", "chelsea", "coffee", "coins", "gr
 
 def make_noise():
     """10,000 images of uniform noise."""
-    return {"test": (_noise(seed=0), np.zeros(10_000, dtype=np.int64))}
+    return {"test": (noise(10_000, seed=0), np.zeros(10_000, dtype=np.int64))}
 
 
-def make_mnist_noise(digits):
-    """MNIST's 10,000 test digits under uniform noise."""
-    return {"test": (np.maximum(digits.images, _noise(seed=1)), digits.labels)}
+def noise(count, seed):
+    """So many images of uniform noise: uint8 [count, 28, 28]."""
+    return np.random.RandomState(seed).randint(0, 256, (count, 28, 28), dtype=np.int64).astype(np.uint8)
 
 
-def _noise(seed):
-    return np.random.RandomState(seed).randint(0, 256, (10_000, 28, 28), dtype=np.int64).astype(np.uint8)
+def make_empty():
+    """1,000 pages with nothing on them: a grey level in 0..32, and each pixel up to 8 off; the first is black."""
+    random = np.random.RandomState(0)
+    level = random.randint(0, 33, (1_000, 1, 1), dtype=np.int64)
+    most = random.randint(0, 9, (1_000, 1, 1), dtype=np.int64)
+    off = random.randint(0, 2**16, (1_000, 28, 28), dtype=np.int64) % (2 * most + 1) - most
+    pages = np.clip(level + off, 0, 255).astype(np.uint8)
+    pages[0] = 0
+    return {"test": (pages, np.zeros(1_000, dtype=np.int64))}
+
+
+def make_pixel_digits():
+    """The 1,797 digits of 8×8 that scikit-learn ships, enlarged to 20×20 and framed as MNIST's digits are."""
+    from sklearn.datasets import load_digits  # slow to import
+
+    small = load_digits()
+    images = [frame((enlarge(255 * digit, 20) // (16 * 4 * 20**2)).astype(np.uint8)) for digit in small.images]
+    return {"test": (np.stack(images), small.target)}
 
 
 def make_patches():
@@ -76,7 +93,7 @@ def make_letters():
             for slant in _SLANTS:
                 slanted = outline.copy()
                 slanted[..., 0] += slant * outline[..., 1]
-                images.append(_frame(_fill(slanted)))
+                images.append(frame(_fill(slanted)))
                 labels.append(label)
     return {"test": (np.stack(images), np.array(labels))}
 
@@ -126,12 +143,36 @@ def _fill(edges, size=20, fine=8):
     return (inside.reshape(size, fine, size, fine).sum((1, 3)) * 255 // fine**2).astype(np.uint8)
 
 
-def _frame(ink):
-    """Put a 20×20 picture into 28×28 with its centre of mass in the middle, as MNIST's makers did."""
-    total = int(ink.sum(dtype=np.int64))
-    position = np.arange(20)
-    row = int((ink.sum(1, dtype=np.int64) * position).sum() * 2 + total) // (2 * total)
-    column = int((ink.sum(0, dtype=np.int64) * position).sum() * 2 + total) // (2 * total)
+def frame(ink):
+    """Put a picture of at most 20×20 into 28×28 with its centre of mass in the middle, as MNIST's makers did."""
+    total = max(1, int(ink.sum(dtype=np.int64)))
+    row, column = (
+        int((ink.sum(1 - axis, dtype=np.int64) * np.arange(length)).sum() * 2 + total) // (2 * total)
+        for axis, length in enumerate(ink.shape)
+    )
     margin = 20
-    top, left = row + margin - 14, column + margin - 14
-    return np.pad(ink, margin)[top : top + 28, left : left + 28]
+    page = np.zeros((28 + 2 * margin, 28 + 2 * margin), ink.dtype)
+    top, left = 14 - row + margin, 14 - column + margin
+    page[top : top + ink.shape[0], left : left + ink.shape[1]] = ink
+    return page[margin:-margin, margin:-margin]
+
+
+def enlarge(picture, size):
+    """A larger square picture by bilinear interpolation, in whole numbers: 4 · size² times the grey level."""
+    shares = _between(len(picture), size)
+    return shares @ picture @ shares.T
+
+
+@functools.cache
+def _between(old, new):
+    """The share that each of the old pixels in a row has in each of the new ones, times 2 · new: [new, old].
+
+    Whole numbers as float64, which holds them exactly and multiplies them faster.
+    """
+    # the middle of each new pixel, counted from the middle of the first old one
+    place = (2 * np.arange(new) + 1) * old - new
+    left, rest = place // (2 * new), place % (2 * new)
+    shares = np.zeros((new, old))
+    for pixel, share in ((left, 2 * new - rest), (left + 1, rest)):  # at the edge, both are the last pixel
+        np.add.at(shares, (np.arange(new), np.clip(pixel, 0, old - 1)), share)
+    return shares

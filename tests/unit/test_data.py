@@ -11,7 +11,10 @@ import numpy as np
 import pytest
 from torch.utils.data import DataLoader
 
-from osrlib import data, files
+from osrlib import data, files, zoo
+from osrlib.output import infer
+from osrlib.worlds import cache as worlds_cache
+from osrlib.worlds import changed
 
 
 @pytest.fixture
@@ -31,11 +34,62 @@ def test_the_reports_digits_are_the_same_everywhere():
     assert hashlib.sha256(validation.images.tobytes()).hexdigest().startswith("e40af326f2728ee5")
 
 
-@pytest.mark.parametrize("name", ["letters", "patches", "noise"])
+@pytest.mark.parametrize("name", [name for name, world in data.WORLDS.items() if world.make and not world.made_of])
 def test_made_worlds_have_the_same_bytes_everywhere(cache, name):
     world = data.load(name)  # which raises where a machine makes other bytes
     assert data.digest(name) == data.WORLDS[name].sha256["test"]
     assert set(world.labels) == set(range(len(world.classes)))
+
+
+@pytest.mark.parametrize("name", [name for name, world in data.WORLDS.items() if world.made_of])
+def test_worlds_made_of_others_have_the_same_bytes_everywhere(name):
+    world = data.WORLDS[name]
+    made = data.ImageSet(*world.make(data.load(world.made_of))["test"], name, world.classes)
+    assert worlds_cache.digest(made) == world.sha256["test"]
+
+
+def test_shrunk_digits_are_small_and_no_fainter(digits):
+    for part, size in enumerate(changed.SIZES):
+        before, small = digits.images[part::3], changed.shrink(digits.images)[part::3]
+        longer = np.maximum(*((small.any(axis) @ np.ones(28)).astype(int) for axis in (1, 2)))
+        assert (longer <= size).all() and (longer == size).mean() > 0.9
+        ink = small.sum((1, 2)) / before.sum((1, 2))
+        np.testing.assert_allclose(ink, (size / 20) ** 2, rtol=0.15)
+
+
+def test_a_pair_is_a_digit_and_another_one_to_its_right():
+    levels = np.arange(40, 241, 40)
+    blocks = np.zeros((6, 28, 28), np.uint8)
+    blocks[:, 4:24, 8:20] = levels[:, None, None]
+    rows = np.array([row[row > 0] for row in changed.side_by_side(blocks)[:, 14]])
+    left, gap, right = rows[:, 4], rows[:, 9:11].min(1), rows[:, -5]
+    assert rows.shape == (6, 20)  # where the blocks and the gap were 26 pixels long
+    assert (left == levels).all() and (np.sort(right) == levels).all() and (gap < np.minimum(left, right) / 2).all()
+
+
+def test_a_pen_draws_its_own_width_whatever_was_drawn_with(digits):
+    bars = np.zeros((20, 28, 28), np.uint8)
+    for thickness in range(1, 6):
+        bars[4 * thickness - 4 : 4 * thickness, 4:24, 12 : 12 + thickness] = 255
+    drawn = changed.redraw(bars)
+    np.testing.assert_allclose(drawn[:, 14].sum(1) / 255, np.tile(changed.PENS, 5), atol=0.01)
+    before, after = (infer(zoo.load("cnn"), images).guess for images in (digits.images, changed.redraw(digits.images)))
+    assert (before == after).mean() > 0.95
+
+
+@pytest.mark.parametrize("change", [changed.shrink, changed.side_by_side, changed.redraw])
+def test_changed_digits_lie_where_mnist_has_them_and_nothing_stays_nothing(digits, change):
+    images = change(digits.images).astype(float)
+    for axis in (1, 2):
+        centre = images.sum(3 - axis) @ np.arange(28) / images.sum((1, 2))
+        assert (abs(centre - 14) <= 0.5).all()
+    assert not change(np.zeros((3, 28, 28), np.uint8)).any()
+
+
+def test_empty_pages_are_dark_and_nearly_even(cache):
+    pages = data.load("empty").images.astype(int)
+    off = np.ptp(pages, (1, 2))
+    assert not pages[0].any() and pages.mean((1, 2)).max() < 33 and off.max() == 16 and off.min() == 0
 
 
 def test_mnist_is_the_original():

@@ -1,5 +1,7 @@
 """Losses by hand: values, parts, and what they take of a batch."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
@@ -49,6 +51,24 @@ def test_smoothed_labels(loss):
 def test_a_loss_says_which_part_a_network_has_not():
     with pytest.raises((TypeError, ValueError), match="reconstruction"):
         losses.multitask_loss(batch(np.zeros((2, 3))), torch.zeros(2, 1, 28, 28), torch.tensor([0, 1]))
+
+
+def test_turned_loss_by_hand():
+    chances = np.array([[0.5, 0.2, 0.2, 0.1], [0.1, 0.1, 0.1, 0.7], [0.3, 0.1, 0.6, 0.0], [0.1, 0.1, 0.4, 0.4]]) + 1e-9
+    output = batch(np.log(chances), torch.tensor([0.5, 9.0, 0.1, 9.0]).view(4, 1, 1).expand(4, 28, 28))
+    images, labels = torch.zeros(4, 1, 28, 28), torch.tensor([1, 3, 0, 2])  # of two classes, so that 3 is 1, turned
+    mine = partial(losses.multitask_loss, weight=4.0)
+    parts = losses.turned_loss(output, images, labels, mine, classes=2)
+    upright, turned = -(np.log(0.2) + np.log(0.3)) / 2, -(np.log(0.7) + np.log(0.4)) / 2
+    assert parts["cross_entropy"].item() == pytest.approx(upright)
+    assert parts["turned"].item() == pytest.approx(turned)
+    assert parts["mse"].item() == pytest.approx((0.25 + 0.01) / 2)
+    assert parts["loss"].item() == pytest.approx(upright + 4 * 0.13 + turned / 2)
+    assert parts["accuracy"].item() == 0.5  # of two classes, the third image is taken for a 0
+    parts = losses.turned_loss(output, images, labels, mine, classes=2, weight=0.25)
+    assert parts["loss"].item() == pytest.approx(upright + 4 * 0.13 + turned / 4)
+    labels[1], labels[3] = 0, 1  # nothing is turned
+    assert losses.turned_loss(output, images, labels, mine, classes=2) == mine(output, images, labels)
 
 
 def test_c2ae_loss_by_hand():

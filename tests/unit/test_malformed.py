@@ -45,21 +45,25 @@ BY_ANNOTATION = {  # a valid value for each kind of argument
     BatchOutput: BATCH, losses.Drawn: BATCH, bool: False,
     training.Recipe: training.Recipe(1, 30, 1e-3), torch.device: torch.device("cpu"), str: "text", tuple: ("a",),
     dict: {"x": 1}, checks.Function: dict, thresholds.Threshold: thresholds.MeanStd(), checks.Path: ".",
+    torch.Generator: torch.Generator(), torch.nn.Linear: torch.nn.Linear(6, 3),
     Image.Image: Image.fromarray(IMAGES[0]), models.SigmoidAE: MODEL,
     argparse.ArgumentParser: argparse.ArgumentParser(),
 }  # fmt: skip
 GIVEN = {  # a valid value where the annotation tells too little: by argument, or by function or class and argument
     "layer": np.array([0, 0, 1, 1, 1, 2]), "held_out": 0.1, "components": 9, "testing": 60, "dimension": 2,
     "sample": 50, "batch_size": 30, "bins": 9, "jobs": 1, "days": 30, "split": "test", "row.split": 0, "share": 0.1,
-    "only.labels": [0, 2], "KNN.labels": LABELS, "KNNSum.labels": LABELS, "ImageSet.classes": ("a", "b", "c"),
+    "only.labels": [0, 2], "KNN.labels": LABELS, "ImageSet.classes": ("a", "b", "c"),
+    "WeightedSum.scores": {"norm": (scores.norm, 1.0)},
     "World.classes": ("a",), "rule": thresholds.any_of, "columns": 9, "content.output": infer(MODEL, IMAGES),
     "loss": losses.multitask_loss, "fit_c2ae.loss": losses.c2ae_loss, "decode": models.C2AE(3).decode,
-    "fit.first": None, "unknown": 10, "TwoTail.unknown": 0.5, "match": NUMBERS, "nonmatch": OTHERS, "low": -9.0,
+    "fit.first": None, "augment": None, "with_turned.first": None, "with_turned.classes": 3,
+    "unknown": 10, "TwoTail.unknown": 0.5, "match": NUMBERS, "nonmatch": OTHERS, "low": -9.0,
     "TailModel.scores": NUMBERS, "keys": KEYS, "high": 9.0, "scheduler": None, "file": "rows", "path": "one.png",
     "histories": {"a": [{"epoch": 1, "x": 2.0}]}, "key": "x", "titles": ["a"] * 60, "worlds": {"a": NUMBERS},
     "fmt": ".1%", "number": "6.1", "check.value": 0.5, "weights": {"mtae": models.MultiTaskAE()}, "name": "noise",
     "names": ["noise"], "load.device": "cpu", "as_device.name": "cpu", "decoder": None, "on_epoch": None,
-    "reader": models.BaselineCNN(), "temperature": 1.0, "build.name": "mtae", "train.name": "mtae",
+    "reader": models.BaselineCNN(), "Ensemble.models": [MODEL], "temperature": 1.0,
+    "build.name": "mtae", "train.name": "mtae",
     "measure.name": "mtae", "zoo.load.name": "mtae", "result": "rule", "folder": ".",
     "compute": partial(lambda model, images: {"code": images}),
 } | {f"{metric}.unknown": NUMBERS for metric in ("expected_cost", "auroc", "aupr", "fpr_at_95", "oscr")}  # fmt: skip
@@ -69,9 +73,11 @@ BARE = {  # public arguments without an annotation, and why
     r"checks\..*": "what makes annotations",
     r"(files|worlds\.(cache|download|synthetic))\..*|speed\.(cost\.here|fused\.).*": "machinery, not called by readers",
     r"teaching\.answers\..*|teaching\.exercises\..*": "take any answer, as it is handed in",
-    r"models\..*\.(forward|stages|maps)\(.*|gram\.GramFeatures\.forward\(x\)": "called as model(x), PyTorch's way",
-    r"thresholds\.\w+\.line\(scores\)|scores\.known\.KNN\.place\(code\)": "its class calls it, on what is checked",
-    r"(training\.fit_c2ae|zoo\.Spec\.fit|zoo\.train)\(options\)": "handed on to training.fit",
+    r"(models|autoencoder)\..*\.(forward|read|stages|maps)\(.*": "called as model(x), PyTorch's way",
+    r"gram\.GramFeatures\.forward\(x\)|augment\.TurnedHead\.forward\(code\)": "called as model(x), too",
+    r"thresholds\.\w+\.line\(scores\)": "its class calls it, on what is checked",
+    r"scores\.known\.(KNN\.place|nearest_distance)\(.*": "its class calls it, on what is checked",
+    r"(training\.fit_(c2ae|turned)|zoo\.Spec\.fit|zoo\.train)\(options\)": "handed on to training.fit",
 }
 
 
@@ -79,8 +85,10 @@ def made():
     """One of each class whose methods are called: dict name of the class → instance."""
     every = [
         thresholds.Conformal().fit(NUMBERS), thresholds.TailModel(NUMBERS), thresholds.TwoTail().fit(NUMBERS, OTHERS),
-        thresholds.ClassConformal(0.1).fit(NUMBERS, np.arange(300) % 3), scores.KNN(KNOWN), scores.KNNSum(KNOWN),
-        scores.Mahalanobis(KNOWN, LABELS), scores.PCAResidual(KNOWN, 9), gram.GramDeviation(KNOWN, GIVEN["layer"]),
+        thresholds.ClassConformal(0.1).fit(NUMBERS, np.arange(300) % 3), scores.KNN(KNOWN),
+        scores.Mahalanobis(KNOWN, LABELS), scores.Gaussian(KNOWN, LABELS), scores.RelativeMahalanobis(KNOWN, LABELS),
+        scores.WeightedSum({"norm": (scores.norm, 1.0)}, KNOWN), scores.PCAResidual(KNOWN, 9),
+        gram.GramDeviation(KNOWN, GIVEN["layer"]),
         scores.ViM(KNOWN, WEIGHT, np.ones(3), 2), scores.OpenMax(KNOWN, LABELS), scores.SHE(KNOWN, LABELS),
         scores.NNGuide(KNOWN), scores.FDBD(KNOWN, WEIGHT), scores.ReAct(KNOWN, WEIGHT, np.ones(3)),
         scores.ASH(WEIGHT, np.ones(3)), scores.DICE(KNOWN, WEIGHT, np.ones(3)),

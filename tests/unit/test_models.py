@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from osrlib import losses, models, training
+from osrlib import losses, models, training, zoo
 from osrlib.gram import GramFeatures
 from osrlib.output import infer, to_input
 
@@ -114,11 +114,47 @@ def test_the_second_stage_of_c2ae_leaves_the_first_alone(digits):
 
 @pytest.mark.parametrize("classes", [1, 3, 26])
 def test_networks_of_any_number_of_classes(digits, classes):
-    for network in (models.SigmoidAE(classes), models.C2AE(classes)):
+    for network in (models.SigmoidAE(classes), models.SigmoidAE(classes, channels=5), models.C2AE(classes)):
         said = infer(network, digits.images[:4])
         assert said.logits.shape == (4, classes) and said.code.shape == (4, 128)
         assert said.copies.shape == (4, 784) and 0 <= said.copies.min() <= said.copies.max() <= 1
     assert said.errors.shape == (4, classes)
+
+
+def test_a_network_of_twice_the_channels():
+    shapes = {name: value.shape for name, value in models.SigmoidAE(channels=32).state_dict().items()}
+    for name, value in models.SigmoidAE().state_dict().items():
+        # the same names, and every number of channels doubled: both sides of the convolutions in the middle
+        middle = name in ("encoder.conv2.weight", "decoder.conv1.weight")
+        outside = name.startswith(("classifier", "decoder.conv2.bias", "encoder.linear.bias")) or not value.ndim
+        factor = 4 if middle else 1 if outside else 2
+        assert shapes.pop(name).numel() == factor * value.numel(), name
+    assert not shapes
+
+
+@pytest.mark.parametrize("name", zoo.MODELS)
+def test_a_reader_says_what_the_network_says_and_draws_nothing(name, digits):
+    network = zoo.load(name)
+    whole, read = (infer(model, digits.images[:20]) for model in (network, models.Reader(network)))
+    np.testing.assert_array_equal(read.logits, whole.logits)
+    np.testing.assert_array_equal(read.code, whole.code)
+    # it classifies what it draws
+    assert set(read.parts) - {"logits", "code", "images"} == ({"reconstruction"} if name == "mtae-cnn" else set())
+    assert list(models.Reader(network).parameters()) == list(network.parameters())
+
+
+def test_an_ensemble_is_its_networks_side_by_side(digits):
+    members = [zoo.load("mtae"), zoo.load("mtae-rule"), zoo.load("cnn")]
+    said = [infer(model, digits.images[:20]) for model in members]
+    together = infer(models.Ensemble(members), digits.images[:20])
+    np.testing.assert_array_equal(together.code, np.concatenate([one.code for one in said], 1))
+    mean = np.mean([one.logits for one in said], 0)
+    np.testing.assert_allclose(together.logits, mean, rtol=1e-5, atol=1e-5)
+    assert set(together.parts) == {"logits", "code", "images"}
+    single = infer(models.Reader(models.Ensemble(members[:1])), digits.images[:20])
+    np.testing.assert_array_equal(single.code, said[0].code)
+    with pytest.raises(ValueError, match="models: expected one or more"):
+        models.Ensemble([])
 
 
 def test_gram_features_name_the_layer_of_each():

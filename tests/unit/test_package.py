@@ -43,9 +43,9 @@ def test_modules_are_there_when_they_are_asked_for():
 @pytest.fixture(scope="module")
 def detectors(mtae, training_digits):
     """The recommended detector and the report's, fitted."""
-    recommended = OpenSetClassifier.recommended(mtae, training_digits[:2000])
+    recommended = OpenSetClassifier.recommended(mtae, training_digits[:2000], training_digits[2000:2500])
     return {
-        "recommended": recommended.fit(training_digits[2000:].images),
+        "recommended": recommended.fit(training_digits[2500:].images),
         "report": OpenSetClassifier.report(mtae).fit(training_digits[2000:].images),
     }
 

@@ -16,7 +16,7 @@ from osrlib import UNKNOWN, losses, metrics, scores, thresholds, training
 from osrlib.detector import OpenSetClassifier
 from osrlib.gram import GramDeviation
 from osrlib.output import Output, infer
-from osrlib.scores import KNN, KNNSum, Mahalanobis, PCAResidual, ViM
+from osrlib.scores import KNN, Mahalanobis, PCAResidual, ViM
 
 numbers = st.floats(-1e6, 1e6, width=32)
 few = st.integers(1, 40)
@@ -57,7 +57,9 @@ SCORES = {
     "Mahalanobis": lambda known: Mahalanobis(known, known.guess),
     "KNN": KNN,
     "KNN in class": lambda known: KNN(known, 2, 0.5, known.guess),
-    "KNNSum": lambda known: KNNSum(known, known.guess),
+    "Gaussian": lambda known: scores.Gaussian(known, known.guess),
+    "RelativeMahalanobis": lambda known: scores.RelativeMahalanobis(known, known.guess),
+    "WeightedSum": lambda known: scores.WeightedSum({"kNN": (KNN(known, 2), 1), "energy": (scores.energy, 0.5)}, known),
     "PCAResidual": lambda known: PCAResidual(known, 9),
     "ViM": lambda known: ViM(known, WEIGHT, BIAS, 3),
     "OpenMax": lambda known: scores.OpenMax(known, known.guess),

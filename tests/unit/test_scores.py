@@ -6,11 +6,13 @@ from functools import partial
 import numpy as np
 import pytest
 import scipy
+from hypothesis import given
+from hypothesis import strategies as st
 
 from osrlib import data, scores, zoo
 from osrlib.gram import GramDeviation
 from osrlib.output import infer
-from osrlib.scores import FURTHEST, KNN, SCORES, KNNSum, Mahalanobis, PCAResidual, Seen, ViM
+from osrlib.scores import FURTHEST, KNN, SCORES, Mahalanobis, PCAResidual, Seen, ViM
 from tests.conftest import told
 
 BLACK = np.zeros((2, 28, 28), np.uint8)
@@ -127,32 +129,86 @@ def test_knn_by_hand():
             few()
 
 
-def test_knn_sum_by_hand():
+@given(
+    st.integers(0, 2**32 - 1), st.integers(1, 40), st.integers(1, 9), st.sampled_from([0.0, 0.5, 1.0]),
+    st.sampled_from([1e-6, 1.0, 1e11]), st.sampled_from([0.0, 1000.0]),
+)  # fmt: skip
+def test_knn_is_brute_force(seed, size, dimension, power, unit, offset):
+    random = np.random.default_rng(seed)
+    # some known codes are there twice, and all of them may lie far from the origin and close together
+    bank = unit * (random.normal(size=(size, dimension))[random.integers(0, size, size)] + offset)
+    bank[0] *= offset > 0  # or one of them is zero
+    new = np.concatenate([unit * random.normal(size=(5, dimension)), 1.001 * bank[:5], bank[:5], 0 * bank[:1]])
+    known, output, k = coded(bank), coded(new), random.integers(1, size + 1)
+
+    def placed(code):
+        return code / np.maximum(np.linalg.norm(code.astype(float), axis=1, keepdims=True), 1e-12) ** power
+
+    bank, new = placed(known.code), placed(output.code)
+    truth = np.sort(scipy.spatial.distance.cdist(new, bank), axis=1)[:, k - 1]
+    largest, far = np.linalg.norm(bank, axis=1).max(), np.linalg.norm(bank - bank.mean(0), axis=1).max()
+    # of neighbours that are equally far but for rounding, either may be taken
+    slack = 1e-6 * far * (far + np.linalg.norm(new - bank.mean(0), axis=1))
+    for score in (KNN(known, k, power), KNN(known, k, power, np.zeros(size, int))):
+        got = score(output).astype(float)
+        assert (got >= truth - 1e-6 * (truth + largest)).all()
+        assert (got <= np.sqrt(truth**2 + slack) + 1e-6 * (truth + largest)).all()
+
+
+def test_knn_takes_many_images_in_parts():
+    random = np.random.default_rng(0)
+    bank, new = random.normal(size=(2**14, 3)), random.normal(size=(1100, 3))  # 512 of them at a time
+    for k in (1, 50, 2**13):
+        truth = scipy.spatial.KDTree(bank).query(new, [k])[0][:, 0]
+        np.testing.assert_allclose(KNN(coded(bank), k, 0)(coded(new)), truth, rtol=1e-5, atol=1e-5)
+    near = KNN(coded(bank), normalise=0)
+    assert (near(coded(bank[:600])) == 0).all()  # itself
+    np.testing.assert_allclose(np.concatenate([near(coded(one)) for one in new[:9, None]]), near(coded(new[:9])))
+
+
+def test_a_gaussian_is_minus_twice_the_log_density():
     random, member = np.random.default_rng(0), np.arange(300) % 2
-    known = coded(random.normal(size=(300, 8)) + 3 * np.eye(2, 8)[member], member)
-    new, some = coded(random.normal(size=(20, 8)), member[:20]), known[np.random.default_rng(5).permutation(300)[:100]]
-    for labels in (None, member):
-        for powers in ((1.0, 0.0), (0.5,)):
-            parts = [KNN(known, 1, p, labels)(new) / KNN(known, 2, p, labels)(some).std() for p in powers]
-            np.testing.assert_allclose(KNNSum(known, labels, powers, sample=100, seed=5)(new), sum(parts), rtol=1e-5)
-    np.testing.assert_array_equal(KNNSum(known)(new), KNNSum(known, None, (1.0, 0.0), 2000, 0)(new))
-    assert np.isfinite(KNNSum(known, sample=2)(new)).all()
-    for same in (np.ones((3, 2)), [[1, 0], [2, 0], [4, 0]]):  # in length and direction, or in direction alone
-        with pytest.raises(ValueError, match="known: expected codes at different"):
-            KNNSum(coded(same))
+    codes = random.normal(size=(300, 4)) * [[1, 2, 0.5, 1]] + 3 * np.eye(2, 4)[member]
+    score, new = scores.Gaussian(coded(codes), member), random.normal(size=(20, 4))
+    classes = [
+        scipy.stats.multivariate_normal(codes[member == k].mean(0), np.cov(codes[member == k].T)) for k in (0, 1)
+    ]
+    wanted = np.min([-2 * one.logpdf(new) for one in classes], 0) - 4 * np.log(2 * np.pi)
+    np.testing.assert_allclose(score(coded(new)), wanted, rtol=1e-4, atol=1e-4)
+    for few in (codes[:3], np.ones((6, 4))):  # a class of one image, and classes of equal ones
+        with pytest.raises(ValueError, match="known: expected codes that differ in class"):
+            scores.Gaussian(coded(few), member[: len(few)])
+
+
+def test_relative_mahalanobis_is_far_from_its_class_and_not_from_all():
+    random, member = np.random.default_rng(0), np.arange(400) % 2
+    known = coded(random.normal(size=(400, 3)) + [8, 0, 0] * member[:, None])
+    between, aside = scores.RelativeMahalanobis(known, member)(coded([[4.0, 0, 0], [8, 0, 4]]))
+    plain_between, plain_aside = Mahalanobis(known, member)(coded([[4.0, 0, 0], [8, 0, 4]]))
+    # as far from the nearest class; but what lies aside is far from everything
+    np.testing.assert_allclose(plain_between, plain_aside, rtol=0.3)
+    assert between > 10 and aside < 5
+
+
+def test_a_weighted_sum_by_hand():
+    known, new = (
+        coded(np.random.default_rng(0).normal(size=(50, 3))),
+        coded(np.random.default_rng(1).normal(size=(5, 3))),
+    )
+    first, second = (lambda output: output.code[:, 0]), (lambda output: 1000 + 7 * output.code[:, 1])
+    joined = scores.WeightedSum({"a": (first, 1), "b": (second, 0.25)}, known)
+    standard = [(one(new) - one(known).mean()) / one(known).std() for one in (first, second)]
+    np.testing.assert_allclose(joined(new), standard[0] + 0.25 * standard[1], rtol=1e-4, atol=1e-4)
+    with pytest.raises(ValueError, match="known: expected images that differ in flat"):
+        scores.WeightedSum({"flat": (lambda output: np.ones(len(output)), 1)}, known)
 
 
 def test_a_class_without_known_images():
     codes, layer = np.random.default_rng(0).uniform(1, 2, (40, 3)), np.array([0, 0, 1])
     known, new = coded(codes), coded(codes[:2] + 0.1, [0, 1])
-    for score in (KNN(known, labels=np.zeros(40, int)), KNNSum(known, np.zeros(40, int)), GramDeviation(known, layer)):
+    for score in (KNN(known, labels=np.zeros(40, int)), GramDeviation(known, layer)):
         near, nowhere = score(new)
         assert near < 100 and nowhere == FURTHEST
-    # known images that are taken for such a class spoil no distance
-    mistaken = KNNSum(coded(codes, np.arange(40) // 38), np.zeros(40, int))
-    np.testing.assert_allclose(mistaken(known), KNNSum(known, np.zeros(40, int))(known), rtol=0.2)
-    with pytest.raises(ValueError, match="known: expected codes at different"):  # where all are, none is left
-        KNNSum(coded(codes, np.ones(40, int)), np.zeros(40, int))
 
 
 def test_pca_residual_by_hand(digits):
@@ -349,7 +405,6 @@ def test_what_is_left_out_is_what_the_chapters_use():
     weight, bias = (part.detach().double().numpy() for part in (network.classifier.weight, network.classifier.bias))
     for short, whole in (
         (KNN(known), KNN(known, 1, 1.0, None)),
-        (KNNSum(known), KNNSum(known, None, (1.0, 0.0), 2000, 0)),
         (PCAResidual(known), PCAResidual(known, 150)),
         (ViM(known, weight, bias), ViM(known, weight, bias, 64)),
         (scores.energy, partial(scores.energy, temperature=1.0)),

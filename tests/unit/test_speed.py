@@ -36,10 +36,11 @@ def pictures(digits):
     return to_input(images).double()
 
 
+@pytest.mark.parametrize("channels", [16, 32])
 @pytest.mark.parametrize("kind", [models.Encoder, models.Decoder, models.FineDecoder])
-def test_fused_layers_equal_the_plain_ones_in_training(kind, pictures):
+def test_fused_layers_equal_the_plain_ones_in_training(kind, channels, pictures):
     torch.manual_seed(0)
-    quick = kind().double().train()
+    quick = kind(channels=channels).double().train()
     for layer in quick.modules():
         if isinstance(layer, torch.nn.BatchNorm2d):  # which may turn a map upside down
             torch.nn.init.normal_(layer.weight)
@@ -113,8 +114,10 @@ def folder(tmp_path, monkeypatch):
     return tmp_path
 
 
-def test_what_is_remembered_is_what_was_said(images, folder):
-    model = models.MultiTaskAE().bfloat16()
+@pytest.mark.parametrize(
+    "model", [models.MultiTaskAE().bfloat16(), models.Reader(models.Ensemble([models.SigmoidAE(), models.C2AE()]))]
+)
+def test_what_is_remembered_is_what_was_said(model, images, folder):
     first = infer(model, images)
     (file,) = folder.iterdir()
     whole = file.read_bytes()
@@ -140,7 +143,8 @@ def test_whatever_changes_the_answer_is_asked_anew(images, folder):
         model.note = np.zeros(5000)
         model.note[2500] = middle
         infer(model, images)
-    assert len(list(folder.iterdir())) == 8
+    infer(models.Reader(model), images)
+    assert len(list(folder.iterdir())) == 9
 
 
 def test_few_images_foreign_code_hooks_and_fused_layers_are_not_remembered(images, folder, monkeypatch):

@@ -1,6 +1,7 @@
 """The reference models: the published weights or a refusal, and the way to publish others."""
 
 import shutil
+from dataclasses import replace
 
 import pytest
 import torch
@@ -49,3 +50,18 @@ def test_a_spec_trains_by_its_own_recipe_or_another(digits):
     spec = zoo.Spec(zoo.MODELS["mtae"].build, losses.multitask_loss, training.Recipe(2, 100, 1e-3))
     assert len(spec.fit(spec.build(), digits[:100], progress=False)) == 2
     assert len(spec.fit(spec.build(), digits[:100], recipe=training.Recipe(1, 50, 1e-3), progress=False)) == 1
+
+
+def test_a_spec_changes_and_turns_what_it_trains_on(digits):
+    def note(images, labels, generator):
+        asked.append(len(images))
+        return images, labels
+
+    asked, few = [], digits[:100]
+    spec = zoo.Spec(lambda: zoo.build("mtae"), losses.multitask_loss, training.Recipe(1, 50, 1e-3), augment=note)
+    assert "train_turned" not in spec.fit(spec.build(), few, progress=False)[0]
+    turned = replace(spec, ways=4).fit(spec.build(), few, progress=False)
+    spec.fit(spec.build(), few, augment=None, progress=False)
+    assert asked == [50] * 4
+    wanted = training.fit_turned(spec.build(), spec.loss, few, spec.recipe, ways=4, progress=False)
+    assert turned[0]["train_turned"] == wanted[0]["train_turned"]
