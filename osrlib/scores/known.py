@@ -80,7 +80,7 @@ def nearest_distance(code, bank, k):
     centre = bank.mean(0)  # products of small numbers are rounded less
     centred = bank - centre
     half_squares = centred.square().sum(1) / 2
-    rows = max(1, 2**23 // max(len(bank), k * bank.shape[1]))  # 32 MiB at a time
+    rows = max(1, 6_000_000 // max(len(bank), k * bank.shape[1]))  # 24 MB at a time
     distances = []
     for block in code.split(rows):
         closeness = torch.addmm(-half_squares, block - centre, centred.T)

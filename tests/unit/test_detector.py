@@ -122,7 +122,7 @@ def test_the_recommended_rule_keeps_its_promise(rule):
     np.testing.assert_array_equal(decision.p_value <= 0.01 + 1e-12, refused)
     for name, world in data.WORLDS.items():
         if world.role == "development" and name != "letters":
-            assert (rule.predict(data.load(name).sample(200).images) == UNKNOWN).mean() > 0.95, name
+            assert (rule.predict(data.load(name).sample(200).images) == UNKNOWN).mean() > 0.9, name
     assert (rule.predict(data.load("pens").sample(500).images) == UNKNOWN).mean() < 0.06
 
 

@@ -58,7 +58,7 @@ def test_mahalanobis(known, training_digits, output):
 def test_knn(known, training_digits, output):
     for k, power in ((1, 1), (1, 0), (50, 1)):
         expected = fitted(KNN(None, k=k, normalize=bool(power)), known, training_digits.labels)(output)
-        np.testing.assert_allclose(scores.KNN(known, k, power)(output), expected, rtol=1e-3, atol=1e-3)
+        np.testing.assert_allclose(scores.KNN(known, k, power)(output), expected, rtol=1e-5, atol=1e-5)
 
 
 @pytest.fixture(scope="module")

@@ -157,7 +157,7 @@ def test_knn_is_brute_force(seed, size, dimension, power, unit, offset):
 
 def test_knn_takes_many_images_in_parts():
     random = np.random.default_rng(0)
-    bank, new = random.normal(size=(2**14, 3)), random.normal(size=(1100, 3))  # 512 of them at a time
+    bank, new = random.normal(size=(2**14, 3)), random.normal(size=(1100, 3))  # 366 of them at a time
     for k in (1, 50, 2**13):
         truth = scipy.spatial.KDTree(bank).query(new, [k])[0][:, 0]
         np.testing.assert_allclose(KNN(coded(bank), k, 0)(coded(new)), truth, rtol=1e-5, atol=1e-5)
