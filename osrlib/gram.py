@@ -28,7 +28,8 @@ class GramFeatures(nn.Module):
     def __init__(self, model: BaselineCNN | SigmoidAE, orders: several(Count) = ORDERS):
         super().__init__()
         self.model, self.orders = model, tuple(orders)
-        channels = (64, 32, 256) if isinstance(model, BaselineCNN) else (16, 32)
+        network, more = (model, [model.linear.out_features]) if isinstance(model, BaselineCNN) else (model.encoder, [])
+        channels = [network.conv1.out_channels, network.conv2.out_channels, *more]
         self.layer = np.repeat(range(len(channels)), np.multiply(channels, len(self.orders)))
 
     def forward(self, x):

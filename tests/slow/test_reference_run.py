@@ -42,7 +42,8 @@ def cut_down(patch, folder, seeds=3):
         return replace(one, spec=spec, seeds=one.seeds[:seeds])
 
     patch.setattr(data, "load", few)
-    patch.setattr(data, "rule_digits", lambda part: few("mnist", "train")[1000:])  # to calibrate on
+    parts = {"train": slice(1000), "choose": slice(1000, None), "calibrate": slice(1000, None)}
+    patch.setattr(data, "rule_digits", lambda part="train": few("mnist", "train")[parts[part]])
     patch.setattr(data.ImageSet, "sample", lambda images, size, seed=0: sample(images, min(size, len(images)), seed))
     patch.setattr(trainings, "TRAININGS", {name: brief(name, one) for name, one in trainings.TRAININGS.items()})
     patch.setattr(trainings, "FOLDER", folder / "trainings")
