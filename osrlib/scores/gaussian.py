@@ -9,7 +9,7 @@ from jaxtyping import Float
 from osrlib import checks
 from osrlib.checks import Labels
 from osrlib.output import Output
-from osrlib.scores.known import FURTHEST, Mahalanobis
+from osrlib.scores.known import FURTHEST, Mahalanobis, _expect_spread
 
 
 class Gaussian:
@@ -24,8 +24,7 @@ class Gaussian:
         self.classes = []
         for k in np.unique(labels):
             code = known.code[labels == k].astype(np.float64)
-            if (code == code[0]).all():
-                raise ValueError(f"known: expected codes that differ in class {k}, got equal ones")
+            _expect_spread(code.std(0).max(), code)
             covariance = np.atleast_2d(np.cov(code.T))
             covariance += 1e-6 * np.trace(covariance) / len(covariance) * np.eye(len(covariance))
             whiten = np.linalg.inv(np.linalg.cholesky(covariance)).T

@@ -72,8 +72,6 @@ def test_turns_are_those_of_a_square(digits):
     # a mirrored way undoes itself, a quarter turn is undone by the three others
     back = torch.where(ways < 4, -ways % 4, ways)
     assert torch.equal(augment.turn(turned, back), eight)
-    with pytest.raises(ValueError, match=r"ways: expected 0\.\.7"):
-        augment.turn(eight, ways + 1)
 
 
 @pytest.mark.parametrize("ways", [2, 4, 8])

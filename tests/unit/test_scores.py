@@ -176,7 +176,7 @@ def test_a_gaussian_is_minus_twice_the_log_density():
     wanted = np.min([-2 * one.logpdf(new) for one in classes], 0) - 4 * np.log(2 * np.pi)
     np.testing.assert_allclose(score(coded(new)), wanted, rtol=1e-4, atol=1e-4)
     for few in (codes[:3], np.ones((6, 4))):  # a class of one image, and classes of equal ones
-        with pytest.raises(ValueError, match="known: expected codes that differ in class"):
+        with pytest.raises(ValueError, match="known: expected codes that differ"):
             scores.Gaussian(coded(few), member[: len(few)])
 
 
