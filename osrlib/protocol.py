@@ -50,7 +50,7 @@ labels and a copy besides; ``turned`` as the rule wants it (``mtae-rule`` of the
 too. ``three turned`` are three of these as an ensemble. ``c2ae`` is trained as chapter 3 does,
 but for its second stage: 6 epochs and not the 15 of the zoo, to keep thirty trainings affordable."""
 MEMBERS = {"three turned": 3}
-"""How many networks a run trains, where it is more than one. Such a run is made once: its seeds are its members'."""
+"""How many networks a run trains, where it is more than one. Such a run is made once, with a seed for each of them."""
 
 
 Network = checks.name_of(NETWORKS)
