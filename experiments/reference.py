@@ -202,7 +202,7 @@ def nst_rows():
 
 
 def gram_rows():
-    """The Gram deviation on the CNN: AUROC in every world."""
+    """The Gram deviation on the CNN: AUROC in the worlds that chapter 4 looks at."""
     train = data.load("mnist", "train").sample(20_000)
     model = GramFeatures(trained("cnn")[0])
     score = GramDeviation(infer(model, train.images), model.layer)
@@ -211,7 +211,7 @@ def gram_rows():
         "orders": list(model.orders),
         "auroc": {
             name: metrics.auroc(digits, score(infer(model, data.load(name).images)))
-            for name in (*UNKNOWN_WORLDS, *DEVELOPMENT_WORLDS)
+            for name in (*UNKNOWN_WORLDS, "letters", "patches", "noise", "mnist-noise")
         },
     }
 

@@ -82,7 +82,11 @@ def test_the_number_of_threads_moves_figures_by_less_than_a_band():
     """Sums of floats in another order differ in their last digits; what is trained on them, by a little more."""
     # in a process of its own: this one keeps its number of threads
     command, own = [sys.executable, "-c", THREADED], os.environ | {"OSRLIB_REMEMBER": ""}
-    told = json.loads(subprocess.run(command, env=own, cwd=ROOT, capture_output=True, text=True, check=True).stdout)
+    ran = subprocess.run(command, env=own, cwd=ROOT, capture_output=True, text=True)
+    if ran.returncode < 0:  # killed by a signal: now and then SIGBUS, for a page that the disk did not give
+        ran = subprocess.run(command, env=own, cwd=ROOT, capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stderr
+    told = json.loads(ran.stdout)
     for model, band in (("published", 1e-3), ("fresh", 0.02)):
         for threads in (2, 4):
             assert told[f"{model} {threads}"] == pytest.approx(told[f"{model} 1"], abs=band), (threads, model)
