@@ -68,6 +68,7 @@ train: data ## trains every reference model from scratch, measures, and writes w
 	$(PY) -m experiments.reference
 
 bench: data ## measures how fast training and deciding are on this machine: forty minutes
+	$(PY) -m experiments.deciding
 	$(PY) -m experiments.speed
 
 mutation: data ## counts which changes of the core's code the tests notice: ten minutes; MODULES=scores for one of them

@@ -1,17 +1,14 @@
-"""How fast the book trains and decides, beside the loop that tutorials teach.    make bench
+"""How fast the book trains, beside the loop that tutorials teach.    python -m experiments.speed
 
 Three ways to train the multi-task autoencoder, each in a process of its own, in turn: ``plain``, a tutorial's loop
 (:func:`plain_epochs`); ``report``, the same recipe by osrlib; ``fast``, osrlib's own. Writes
-``experiments/results/speed.json`` and a figure, ``book/_static/speed.png``. Some forty minutes on two cores; nothing
+``experiments/results/speed.json`` and a figure, ``book/_static/speed.png``. Some half an hour on two cores; nothing
 else should run meanwhile. Interrupted, it goes on where it stopped.
 """
 
-import json
-import os
 import resource
 import statistics
 import subprocess
-import sys
 import tempfile
 import time
 from dataclasses import replace
@@ -31,10 +28,8 @@ ROWS = study.BUILD / "speed.jsonl"
 TABLE = study.RESULTS / "speed.json"
 CLOSED = 0.985
 """The closed-set accuracy that is waited for; of the total, it is the mean of the report's recipe."""
-WAYS, ROUNDS, SEEDS, COUNTS = ("plain", "report", "fast"), 3, (0, 1, 2), (10_000, 30_000, 60_000, 120_000, 240_000)
+WAYS, ROUNDS, SEEDS = ("plain", "report", "fast"), 3, (0, 1, 2)
 EPOCHS = {way: training.RECIPES[recipe].epochs for way, recipe in zip(WAYS, ("report", "report", "fast"), strict=True)}
-KEEP_FREED_MEMORY = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": "2147483647"}
-"""What the Makefile tells glibc, for all but the tutorial's loop."""
 
 
 class Plain(nn.Module):
@@ -126,18 +121,6 @@ def learn(way, seed, epochs, judge):
     return {"learning": learning, "peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024}
 
 
-def decide(rule, count):
-    """One decision over so many images: seconds and peak memory."""
-    digits = data.load("mnist", "train")
-    images = np.concatenate([digits.images] * -(-count // len(digits)))[:count]
-    ready = OpenSetClassifier.recommended() if rule == "recommended" else OpenSetClassifier.report()
-    ready.fit(data.rule_digits("calibrate").images)
-    start = time.perf_counter()
-    ready.predict(images)
-    seconds = time.perf_counter() - start
-    return {"seconds": seconds, "peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024}
-
-
 def multiply(round, size=2048, repeats=9):
     """What this machine reaches in a product of two large float32 matrices, in some round: FLOP/s, the median."""
     one, other = torch.randn(2, size, size)
@@ -170,23 +153,13 @@ def configurations():
     return [
         *once,
         *({"task": "learn", "way": way, "seed": seed, "epochs": EPOCHS[way], "judge": True} for way, seed in judged),
-        *({"task": "decide", "rule": rule, "count": count} for rule in ("report", "recommended") for count in COUNTS),
     ]
 
 
 def row(task, **arguments):
     """Call a function of this module in a fresh process, so that none inherits another's memory."""
-    print(task, *(f"{name}={value}" for name, value in arguments.items()), flush=True)
-    code = f"import json; from experiments import speed; print(json.dumps(speed.{task}(**{arguments!r})))"
-    environment = {name: value for name, value in os.environ.items() if name not in KEEP_FREED_MEMORY}
-    if task != "multiply" and arguments.get("way") != "plain":
-        environment |= KEEP_FREED_MEMORY
-    # in a session of its own: Ctrl-C reaches the sweep alone, which then ends this part of it
-    ran = subprocess.run(
-        [sys.executable, "-c", code], check=True, stdout=subprocess.PIPE, text=True, start_new_session=True,
-        cwd=study.ROOT, env=environment,
-    )  # fmt: skip
-    return json.loads(ran.stdout.splitlines()[-1])
+    kept = task != "multiply" and arguments.get("way") != "plain"
+    return study.in_a_fresh_process("speed", task, kept, **arguments)
 
 
 def reached(rows, key, bar):
@@ -220,10 +193,6 @@ def summary(rows):
     epoch = {way: statistics.median(values) for way, values in seconds.items()}
     totals = [row["learning"][-1]["total"] for row in runs["fast"]]
     ends = {way: {key: mean_end(each, key) for key in ("closed", "total")} for way, each in runs.items()}
-    deciding = {}
-    for row in rows:
-        if row["task"] == "decide":
-            deciding.setdefault(row["rule"], {})[str(row["count"])] = {key: row[key] for key in ("seconds", "peak")}
     flops = flops_per_image()
     return {
         "same_recipe_ratio": epoch["plain"] / epoch["report"],
@@ -248,30 +217,21 @@ def summary(rows):
         "ends": ends,
         "peak_gibibytes": {way: max(row["peak"] for row in each) / 2**30 for way, each in short.items()},
         "learning": {way: [row["learning"] for row in each] for way, each in runs.items()},
-        "deciding": deciding,
-        "decisions_per_second": {rule: 30_000 / each["30000"]["seconds"] for rule, each in deciding.items()},
     }
 
 
 def draw(told):
-    """The figure: quality over seconds of training, and seconds over images decided."""
+    """The figure: quality over seconds of training."""
     plots.style()
-    _, axes = plt.subplots(1, 2, figsize=(9, 3.7))
+    _, ax = plt.subplots(figsize=(6, 3.7))
     for way, style in zip(WAYS, (":", "--", "-"), strict=True):
         rows = told["learning"][way][0]
-        axes[0].plot(
+        ax.plot(
             np.cumsum([row["seconds"] for row in rows]), [row["closed"] for row in rows], style, marker=".", label=way
         )
-    axes[0].axhline(CLOSED, color="black", linewidth=0.8)
-    axes[0].set(xscale="log", xlabel="seconds of training", ylabel="closed-set accuracy", ylim=(0.94, 1))
-    axes[0].legend()
-    for rule, style in (("report", "--"), ("recommended", "-")):
-        each = told["deciding"][rule]
-        axes[1].plot(
-            [int(count) for count in each], [one["seconds"] for one in each.values()], style, marker=".", label=rule
-        )
-    axes[1].set(xscale="log", yscale="log", xlabel="images decided", ylabel="seconds")
-    axes[1].legend()
+    ax.axhline(CLOSED, color="black", linewidth=0.8)
+    ax.set(xscale="log", xlabel="seconds of training", ylabel="closed-set accuracy", ylim=(0.94, 1))
+    ax.legend()
     with files.whole(study.PICTURES / "speed.png") as file:
         plt.gcf().savefig(file, format="png", dpi=160)
 

@@ -9,6 +9,7 @@ import datetime
 import json
 import os
 import platform
+import subprocess
 import sys
 from importlib.metadata import version
 from pathlib import Path
@@ -20,6 +21,9 @@ from osrlib import UNKNOWN, data, files, metrics, sweep
 
 ROOT = Path(__file__).parents[1]
 BUILD, RESULTS, PICTURES = ROOT / "_build", ROOT / "experiments" / "results", ROOT / "book" / "_static"
+
+KEEP_FREED_MEMORY = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": "2147483647"}
+"""What the Makefile tells glibc."""
 
 
 def options(about, anywhere=False):
@@ -74,6 +78,21 @@ def provenance(experiment):
         f"{os.cpu_count()} cores",
         "versions": {"python": platform.python_version()} | {name: version(name) for name in names},
     }
+
+
+def in_a_fresh_process(module, function, keep_freed_memory=True, **arguments):
+    """What a function of an experiment returns there. keep_freed_memory: as the Makefile has it, or as glibc has it."""
+    print(function, *(f"{name}={value}" for name, value in arguments.items()), flush=True)
+    call = f"import json; from experiments import {module}; print(json.dumps({module}.{function}(**{arguments!r})))"
+    environment = {name: value for name, value in os.environ.items() if name not in KEEP_FREED_MEMORY}
+    if keep_freed_memory:
+        environment |= KEEP_FREED_MEMORY
+    # in a session of its own: Ctrl-C reaches the sweep alone, which then ends this part of it
+    ran = subprocess.run(
+        [sys.executable, "-c", call], check=True, stdout=subprocess.PIPE, text=True, start_new_session=True,
+        cwd=ROOT, env=environment,
+    )  # fmt: skip
+    return json.loads(ran.stdout.splitlines()[-1])
 
 
 def judged(labels, known, unknown):

@@ -74,7 +74,7 @@ def with_turned(
     ways: Ways = 8,
     first: Function | None = None,
 ) -> tuple:
-    """A batch, and behind it a copy in which each image is turned in a way drawn at random: (images, labels), [2 N].
+    """A batch, and behind it a second one, each image turned in a way drawn at random: (images, labels), [2 N].
 
     Label k becomes k + classes · way: a six upside down is another thing than a six, and than a nine. ways: 4 for
     quarter turns, 8 for mirrored ones too (:func:`turn`); first: what changes the batch before, such as :func:`warped`.

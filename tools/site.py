@@ -7,7 +7,7 @@
 Committed notebooks are executed one after the other, a book's chapters side by side (--jobs). In their text,
 {glue:text}`name:format` stands for a number that the chapter glued while it ran; it is filled in here, so that a reader
 in Colab sees it too. {{ cost }} stands for the time and memory that the chapter took. Prose pages take their numbers
-from osrlib/weights/reference.json and experiments/results/speed.json.
+from osrlib/weights/reference.json, experiments/results/speed.json and experiments/results/deciding.json.
 """
 
 import argparse
@@ -76,8 +76,8 @@ def write_pages(address=None):
     shutil.copy(paths.TOC, paths.SITE)
     shutil.copytree(paths.BOOK / "_static", paths.SITE / "_static")
     shutil.copy(paths.BOOK / "references.bib", paths.SITE / "book")
-    speed = json.loads((paths.RESULTS / "speed.json").read_text(encoding="utf-8"))
-    values = chapters.flatten(zoo.reference() | {"speed": speed})
+    measured = {name: json.loads((paths.RESULTS / f"{name}.json").read_text("utf-8")) for name in ("speed", "deciding")}
+    values = chapters.flatten(zoo.reference() | measured)
     for page in paths.BOOK.glob("*.md"):
         text = chapters.fill(page.read_text(encoding="utf-8"), values, page.name)
         (paths.SITE / "book" / page.name).write_text(text, encoding="utf-8")

@@ -3,14 +3,15 @@
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
-from experiments import choose_rule
+from experiments import choose_rule, race
 from osrlib import data, protocol, training, zoo
 
 
 def test_every_run_is_there_once():
     runs = protocol.configurations()
-    assert len(runs) == (4 * 3 + 1) * 2 * 5 == len({tuple(run.values()) for run in runs})
+    assert len(runs) == (6 * 3 + 2) * 2 * 5 == len({tuple(run.values()) for run in runs})
     assert protocol.configurations(np.array([7]))[0]["seed"] == 7
     assert len(protocol.configurations([7])) == 10 * len(protocol.NETWORKS)
 
@@ -18,7 +19,7 @@ def test_every_run_is_there_once():
 def test_every_method_is_there_and_every_network_is_built():
     for network, methods in protocol.NETWORKS.items():
         assert set(methods) <= set(protocol.METHODS)
-        assert protocol.spec(network, 6).build().classifier.out_features == 6
+        assert protocol.spec(network, 6).build().eval()(torch.zeros(1, 1, 28, 28)).logits.shape == (1, 6)
 
 
 def test_a_run_sees_nothing_of_its_unknown_digits(monkeypatch):
@@ -53,14 +54,14 @@ def test_the_choice_sees_no_digit_that_trains_or_calibrates():
     parts = [data.rule_digits(part) for part in ("train", "choose", "calibrate")]
     assert [len(part) for part in parts] == [50_000, 5_000, 5_000]
     np.testing.assert_array_equal(np.concatenate([part.images for part in parts]), data.load("mnist", "train").images)
-    six = choose_rule.SIX[0]
-    known, worlds = choose_rule.sets(six)
+    six = race.SIX[0]
+    known, worlds = race.sets(six)
     asked = {image.tobytes() for part in (known, worlds["held-out digits"]) for image in part.images}
     assert asked == {image.tobytes() for image in parts[1].images}
     assert known.labels.max() == 5 and set(worlds) == {"held-out digits"}
-    asked = {name for name in choose_rule.sets(range(10))[1] if data.WORLDS.get(name)}
+    asked = {name for name in race.sets(range(10))[1] if data.WORLDS.get(name)}
     assert {data.WORLDS[name].role for name in asked} == {"development", "known"}
-    assert not {tuple(six) for six in choose_rule.SIX} & set(data.SPLITS["neal"] + data.SPLITS["vaze"])
+    assert not {tuple(six) for six in race.SIX} & set(data.SPLITS["neal"] + data.SPLITS["vaze"])
 
 
 @pytest.mark.parametrize("real", [0.0, 0.2])
@@ -68,12 +69,12 @@ def test_nested_choice_tells_luck_from_what_a_candidate_can_do(real):
     random = np.random.default_rng(0)
     lines = pd.DataFrame(
         {"kind": "plain", "rule": f"rule {i}", "seed": seed, "accuracy": 0.99, "false refusals": 0.01}
-        | {f"{world}, {how}": 0.01 for world in choose_rule.PENS for how in choose_rule.HOWS}
-        | {f"{world}, {part}": 1.0 for world in (*choose_rule.FAR, "halves") for part in choose_rule.IMAGES}
+        | {f"{world}, {how}": 0.01 for world in race.PENS for how in choose_rule.HOWS}
+        | {f"{world}, {part}": 1.0 for world in (*choose_rule.FAR, *choose_rule.HALVES) for part in race.IMAGES}
         | {f"{world}, {part}": 0.7 + real * (i == 7) + random.normal(0, 0.02)
-           for world in choose_rule.NEAR for part in choose_rule.IMAGES}
+           for world in choose_rule.NEAR for part in race.IMAGES}
         for i in range(300)
-        for seed in choose_rule.SEEDS
+        for seed in race.SEEDS
     )  # fmt: skip
     folds = pd.DataFrame(choose_rule.nested(lines))
     assert len(folds) == 6 and (folds.chosen == "plain: rule 7").all() == (real > 0)
