@@ -219,40 +219,46 @@ def gram_rows():
 def recommended_rows():
     """The recommended rule, calibrated on the digits left from training: per world, per seed, and what it costs.
 
-    ``false_refusals``: over 20 random halves of the 5,000 calibration images, what is refused of MNIST's test digits
-    and of the other half. ``wrong``: digits of other pens that are let in under a wrong name.
+    ``fresh``: the same of trainings that took no part in the choice of the rule, as those of ``seeds`` did.
     """
+    names = "mtae-rule", "mtae-rule-fresh"
+    runs, fresh = ([rule_run(name, seed) for seed in trainings.TRAININGS[name].seeds] for name in names)
+    alpha = OpenSetClassifier.recommended(trained("mtae-rule")[0]).keys["code"].threshold.alpha
+    return {"alpha": alpha, **runs[0], **over_runs(runs), "fresh": over_runs(fresh)}
+
+
+def over_runs(runs):
+    """The runs of some seeds, with mean and spread of the accuracies, and the means for each world."""
+    means = {
+        f"{part}_mean": {name: float(np.mean([run[part][name] for run in runs])) for name in runs[0][part]}
+        for part in ("refused", "wrong")
+    }
+    return {"seeds": runs, **spread(runs, ACCURACIES), **means}
+
+
+def rule_run(name, seed):
+    """The recommended rule on one training. ``false_refusals``: over 20 random halves of the 5,000 calibration images,
+    what is refused of MNIST's test digits and of the other half. ``wrong``: digits of other pens that are let in under
+    a wrong name."""
     worlds = {name: data.load(name) for name in ("mnist", *UNKNOWN_WORLDS, *DEVELOPMENT_WORLDS, *OTHER_PENS)}
-    letters = worlds["letters"]
+    letters, digits, held_out = worlds["letters"], worlds["mnist"], data.rule_digits("calibrate")
     worlds["letters without look-alikes"] = letters[~np.isin(np.array(data.LETTERS)[letters.labels], data.LOOK_ALIKES)]
-    held_out = data.rule_digits("calibrate")
     thirty = np.concatenate([worlds[name].images for name in ("mnist", *UNKNOWN_WORLDS)])
-    digits = worlds["mnist"]
-    runs = []
-    for seed in SEEDS:
-        rule = OpenSetClassifier.recommended(trained("mtae-rule", seed)[0]).fit(held_out.images)
-        start = time.perf_counter()
-        labels = rule.predict(thirty)
-        seconds = time.perf_counter() - start
-        report = judged(digits.labels, *np.split(labels, [len(digits)]))
-        decided = {name: rule.predict(world.images) for name, world in worlds.items()}
-        runs.append(
-            {"seed": seed}
-            | {key: getattr(report, key) for key in ACCURACIES}
-            | {"seconds": seconds}
-            | {"refused": {name: float((labels == UNKNOWN).mean()) for name, labels in decided.items()}}
-            | {"wrong": {name: float(((decided[name] != UNKNOWN) & (decided[name] != worlds[name].labels)).mean())
-                         for name in OTHER_PENS}}
-            | {"splits": false_refusals(rule, held_out, digits)}
-        )  # fmt: skip
-    return {
-        "alpha": sum(key.threshold.alpha for key in rule.keys.values()),
-        **runs[0],
-        "seeds": runs,
-        **spread(runs, ACCURACIES),
-        **{f"{part}_mean": {name: float(np.mean([run[part][name] for run in runs])) for name in runs[0][part]}
-           for part in ("refused", "wrong")},
-    }  # fmt: skip
+    rule = OpenSetClassifier.recommended(trained(name, seed)[0]).fit(held_out.images)
+    start = time.perf_counter()
+    labels = rule.predict(thirty)
+    seconds = time.perf_counter() - start
+    report = judged(digits.labels, *np.split(labels, [len(digits)]))
+    decided = {name: rule.predict(world.images) for name, world in worlds.items()}
+    wrong = {name: (decided[name] != UNKNOWN) & (decided[name] != worlds[name].labels) for name in OTHER_PENS}
+    return (
+        {"seed": seed}
+        | {key: getattr(report, key) for key in ACCURACIES}
+        | {"seconds": seconds}
+        | {"refused": {name: float((labels == UNKNOWN).mean()) for name, labels in decided.items()}}
+        | {"wrong": {name: float(each.mean()) for name, each in wrong.items()}}
+        | {"splits": false_refusals(rule, held_out, digits)}
+    )
 
 
 def false_refusals(rule, held_out, digits, splits=20):

@@ -75,6 +75,8 @@ TRAININGS = {name: Training(spec) for name, spec in zoo.MODELS.items()} | {
     "baseline": Training(zoo.MODELS["baseline"], BASELINE_SEEDS),
     "mtae": Training(zoo.MODELS["mtae"], REPORT_SEEDS),
     "mtae-rule": Training(zoo.MODELS["mtae-rule"], SEEDS),
+    # those above took part in the choice of the rule
+    "mtae-rule-fresh": Training(zoo.MODELS["mtae-rule"], (10, 11, 12)),
     # this run's CNN, not the one published before
     "mtae-cnn": Training(replace(zoo.MODELS["mtae-cnn"], build=lambda: models.ReadAE(trained("cnn")[0]))),
 }
