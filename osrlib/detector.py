@@ -8,8 +8,8 @@ from typing import NamedTuple
 import numpy as np
 from torch import nn
 
-from osrlib import checks, data, models, thresholds, zoo
-from osrlib.checks import Function, Images, PartShare, describe, named
+from osrlib import checks, data, models, saving, thresholds, zoo
+from osrlib.checks import FloatArray, Function, Images, Labels, PartShare, Seed, describe, named
 from osrlib.data import ImageSet
 from osrlib.output import Output, infer
 from osrlib.scores import SCORES, Seen, diff, norm
@@ -62,13 +62,14 @@ class Decision(NamedTuple):
 class OpenSetClassifier:
     """The classifier's class where every score stays below its threshold, else K: unknown.
 
-    model: a network that :func:`osrlib.output.infer` can run; keys: dict name → (score, threshold), a function of an
-    output (:mod:`osrlib.scores`) and a line for it (:mod:`osrlib.thresholds`); rule: how the refusals are combined.
+    model: a network that :func:`osrlib.output.infer` can run, None where outputs come from elsewhere
+    (:meth:`from_arrays`); keys: dict name → (score, threshold), a function of an output (:mod:`osrlib.scores`) and a
+    line for it (:mod:`osrlib.thresholds`); rule: how the refusals are combined.
     """
 
     def __init__(
         self,
-        model: nn.Module,
+        model: nn.Module | None,
         keys: named(tuple[Function, Threshold]),
         rule: Function = thresholds.any_of,
     ):
@@ -110,6 +111,47 @@ class OpenSetClassifier:
         seen = Seen(reader, infer(reader, known.images), known.labels, infer(reader, others.images))
         return cls(reader, {"code": (SCORES["the rule"](seen), Conformal(alpha))})
 
+    @classmethod
+    def from_arrays(
+        cls,
+        logits: FloatArray["N K"],
+        features: FloatArray["N D"],
+        labels: Labels["N"],
+        held_out: tuple[FloatArray["M K"], FloatArray["M D"]],
+        alpha: PartShare = 0.01,
+        seed: Seed = 0,
+    ):
+        """The rule of chapter 8 on any classifier, fitted: of it, only logits and features are needed.
+
+        Decide with ``decide_output(Output(logits, features))``.
+        logits, features, labels: of the images that it was trained on, features being what its last layer reads;
+        held_out: logits and features of known images that it was not trained on: a random half, drawn with the seed,
+        brings the scores to one scale, the other sets the line, and must have 1 / alpha − 1 images.
+        """
+        half = np.random.default_rng(int(seed)).permutation(len(held_out[0])) % 2 == 0
+        held = Output(*held_out)
+        score = SCORES["the rule"](Seen(None, Output(logits, features), labels, held[half]))
+        return cls(None, {"code": (score, Conformal(alpha))}).fit_output(held[~half])
+
+    @classmethod
+    def load(cls, path: checks.Path, model: nn.Module | None = None):
+        """The detector that :meth:`save` wrote, which decides the same, bit for bit, on the same machine.
+
+        model: needed where it was saved with a network that is not of this library; only its weights' SHA-256 lies in
+        the file. ValueError for a file that is damaged or of another kind.
+        """
+        told, _ = saving.load(path, model)
+        return cls(told["model"], told["keys"], told["rule"])
+
+    def save(self, path: checks.Path, **about: str):
+        """Write the detector to one safetensors file: network, known codes, lines, and which versions wrote it.
+
+        about: what else is to be kept with it, such as ``calibration="5,000 digits"`` (:func:`osrlib.saving.about`).
+        ValueError for a score, threshold or rule that is not of this library.
+        """
+        keys = {name: tuple(key) for name, key in self.keys.items()}
+        saving.save(path, {"model": self.model, "keys": keys, "rule": self.rule}, about)
+
     @property
     def lines(self) -> dict:
         """Dict name → the value of its threshold, in the unit of the score."""
@@ -117,7 +159,7 @@ class OpenSetClassifier:
 
     def fit(self, known_images: Images):
         """Fit each threshold on its score of known images, and return itself."""
-        return self.fit_output(infer(self.model, known_images))
+        return self.fit_output(self._ask(known_images))
 
     def predict(self, images: Images) -> np.ndarray:
         """int64 [N]: the class, or K for unknown."""
@@ -125,7 +167,12 @@ class OpenSetClassifier:
 
     def decide(self, images: Images) -> Decision:
         """The labels, with the scores and refusals behind them."""
-        return self.decide_output(infer(self.model, images))
+        return self.decide_output(self._ask(images))
+
+    def _ask(self, images):
+        if self.model is None:
+            raise ValueError("model: expected one that can be shown images, got none; see decide_output")
+        return infer(self.model, images)
 
     def fit_output(self, output: Output):
         """As ``fit``, from what :func:`osrlib.output.infer` has said already."""

@@ -8,9 +8,9 @@ import torch
 from torch import nn
 
 from osrlib import checks
-from osrlib.checks import Count, Labels, Maps, Seed, Share, several
+from osrlib.checks import Count, Images, Labels, Maps, Seed, Share, several
 from osrlib.models import BaselineCNN, SigmoidAE
-from osrlib.output import BatchOutput, Output
+from osrlib.output import BatchOutput, Output, infer
 
 ORDERS = (1, 2, 3, 4, 5)
 
@@ -97,6 +97,20 @@ class GramDeviation:
     def __call__(self, output: Output):
         deviation = (self.deviations(output) / self.expected).sum(1)
         return np.minimum(deviation, np.finfo(np.float32).max).astype(np.float32)
+
+
+class GramScore:
+    """:class:`GramDeviation` of a network's own Gram features: a score of any output that has images.
+
+    images: those that the network was trained on.
+    """
+
+    def __init__(self, model: BaselineCNN | SigmoidAE, images: Images):
+        self.network = GramFeatures(model)
+        self.deviation = GramDeviation(infer(self.network, images), self.network.layer)
+
+    def __call__(self, output: Output):
+        return self.deviation(infer(self.network, output.images))
 
 
 checks.guard(__name__)

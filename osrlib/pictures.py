@@ -9,55 +9,76 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image, ImageOps
 
-from osrlib import checks
+from osrlib import checks, cleaning
 
 BOX, SIDE = 20, 28
 CENTRE = 14.5  # where the digits of MNIST have it, in pixels from the edge: the middle of pixel 14
-ENOUGH = 2000 * 2000  # pixels: what is larger is reduced first, so that no picture fills the memory
-EVEN, FAINT = 0.15, 0.08  # shares of full contrast: what counts as one shade, and what as a stroke
+ENOUGH = 600 * 600  # pixels: what is larger is reduced first, so that no picture takes long or fills the memory
+THIN, USUAL = 1.4, 2.2  # widths of strokes in MNIST's pixels: thinner ones are thickened, to this
+TOPS = (1, 255, 1023, 4095, 16383, 65535)  # what white is, in files of 8, 10, 12, 14 and 16 bits
+
+Kind = checks.name_of(("drawing", "photo"))
+
+
+class Reading(NamedTuple):
+    """What was read: an image uint8 [28, 28]; "drawing" or "photo"; and what should be said of it, empty where the
+    reading leaves no doubt."""
+
+    image: np.ndarray
+    kind: str
+    notes: tuple
 
 
 class Pictures(NamedTuple):
-    """What a folder held: images uint8 [N, 28, 28], their files, and file → reason for those that were skipped."""
+    """What a folder held: images uint8 [N, 28, 28], their files, file → reason for those that were skipped, and file →
+    notes for those whose reading is in doubt."""
 
     images: np.ndarray
     files: list
     skipped: dict
+    notes: dict
 
 
 def read(folder: checks.Path) -> Pictures:
     """Every image in a folder and the folders below it, in the order of their names: :class:`Pictures`.
 
-    A file that cannot be read as an image is skipped, and named on stderr with the reason. Hidden files are passed
-    over. ValueError where there is no such folder, and where it holds no image that can be read.
+    A file that cannot be read as an image, or on which nothing is drawn, is skipped, and named on stderr with the
+    reason. Hidden files are passed over. ValueError where there is no such folder, and where it holds no image that can
+    be read.
     """
     folder = Path(folder).expanduser()
     if not folder.is_dir():
         raise ValueError(f"folder: expected a folder, got {str(folder)!r}")
-    images, files, skipped = [], [], {}
+    images, files, skipped, notes = [], [], {}, {}
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder)
         try:
             if not path.is_file() or any(part.startswith(".") for part in name.parts):
                 continue
-            images.append(read_file(path))
+            reading = read_file(path)
+            images.append(reading.image)
             files.append(str(name))
+            if reading.notes:
+                notes[str(name)] = reading.notes
         except (ValueError, PermissionError) as error:  # a folder can show its names and keep what they stand for
             skipped[str(name)] = getattr(error, "strerror", None) or str(error)
             print(f"skipped {name}: {skipped[str(name)]}", file=sys.stderr)
     if not images:
         raise ValueError(f"folder: expected at least one image in {str(folder)!r}, got {len(skipped)} other files")
-    return Pictures(np.stack(images), files, skipped)
+    return Pictures(np.stack(images), files, skipped, notes)
 
 
-def read_file(path: checks.Path) -> np.ndarray:
-    """One file as uint8 [28, 28]; of several frames the first. ValueError, with the reason, for what is no image."""
+def read_file(path: checks.Path, kind: Kind | None = None) -> Reading:
+    """One file, read as :func:`look` does; of several frames the first. ValueError, with the reason, for what is no
+    image, and where nothing is drawn."""
     path = Path(path)
+    if path.suffix.lower() in (".heic", ".heif"):
+        _open_heif(path)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(path) as image:
-                return to_mnist(image)
+                return look(image, kind)
     except (Image.DecompressionBombWarning, Image.DecompressionBombError):
         raise ValueError(f"more than {Image.MAX_IMAGE_PIXELS:,} pixels") from None
     except Exception as error:  # damaged files make Pillow's decoders fail in many ways
@@ -65,39 +86,69 @@ def read_file(path: checks.Path) -> np.ndarray:
         raise ValueError(reason or type(error).__name__) from error
 
 
-def to_mnist(image: Image.Image | checks.Pixels["height width"]) -> np.ndarray:
-    """A PIL image, or an array of grey levels [height, width], in MNIST's format: uint8 [28, 28], bright on black.
+def look(image: Image.Image | checks.Pixels["height width"], kind: Kind | None = None) -> Reading:
+    """A PIL image, or an array of grey levels [height, width], in MNIST's format: bright on black, 28×28.
 
-    A *drawing* has one shade all around: that shade becomes black, the strongest stroke white. As MNIST's authors did
-    (LeCun et al. 1998), what was drawn is scaled to fit a box of 20×20 pixels, and put where its centre of mass falls
-    into the middle of 28×28. Any other picture is a *photograph*: its middle square, in grey, scaled to 28×28.
+    On a *drawing*, most is paper: it becomes black, the strokes white. As MNIST's authors did (LeCun et al. 1998), what
+    was drawn is scaled to fit a box of 20×20 pixels, and put where its centre of mass falls into the middle of 28×28.
+    Any other picture is a *photo*: its middle square, in grey, scaled to 28×28. kind: which of the two it is, where you
+    know. ValueError for an even page.
     """
     grey = _grey(image)
-    border = np.concatenate([grey[0], grey[-1], grey[1:-1, 0], grey[1:-1, -1]])
-    shade = np.median(border)
-    if (np.abs(border - shade) > EVEN).mean() > 0.25:
-        side = min(grey.shape)
-        top, left = (grey.shape[0] - side) // 2, (grey.shape[1] - side) // 2
-        return _bytes(_resize(grey[top : top + side, left : left + side], SIDE, SIDE))
-    if shade > 0.5:
-        grey, shade = 1 - grey, 1 - shade
-    ink = np.clip(grey - shade, 0, None)
-    # a soft shadow over the page is not a stroke
-    faint = 1.2 * np.quantile(np.abs(border - np.median(border)), 0.95)
-    if ink.max() < 0.05:  # nothing was drawn
-        return np.zeros((SIDE, SIDE), np.uint8)
-    ink = np.where(ink > faint, ink / ink.max(), 0)
-    rows, columns = (np.flatnonzero((ink > FAINT).any(axis)) for axis in (1, 0))
-    if len(rows) == 0:
-        return np.zeros((SIDE, SIDE), np.uint8)
-    ink = ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    if kind is None or kind == "drawing":
+        drawn = cleaning.find_ink(grey)
+        if kind == "drawing" or drawn.paper_share > 0.5:
+            image, notes = to_box(drawn.ink)
+            return Reading(image, "drawing", (*drawn.notes, *notes))
+    side = min(grey.shape)
+    top, left = (grey.shape[0] - side) // 2, (grey.shape[1] - side) // 2
+    image = _bytes(_resize(grey[top : top + side, left : left + side], SIDE, SIDE))
+    return Reading(image, "photo", () if kind else ("it was taken for a photograph: less than half of it is paper",))
+
+
+def to_mnist(image: Image.Image | checks.Pixels["height width"]) -> np.ndarray:
+    """The image alone of what :func:`look` reads: uint8 [28, 28]."""
+    return look(image).image
+
+
+def digits(image: Image.Image | checks.Pixels["height width"]) -> list:
+    """Separate digits of one row, from left to right: a :class:`Reading` of each. ValueError for an even page."""
+    drawn = cleaning.find_ink(_grey(image))
+    readings = []
+    for columns in cleaning.side_by_side(drawn.ink > 0):
+        image, notes = to_box(drawn.ink[:, columns])
+        readings.append(Reading(image, "drawing", (*drawn.notes, *notes)))
+    return readings
+
+
+def to_box(ink: checks.Numbers["height width"]) -> tuple:
+    """Ink in MNIST's box: (uint8 [28, 28], what should be said of it). ink: in [0, 1], some of it above 0."""
+    rows, columns = (np.flatnonzero((ink > cleaning.FAINT).any(axis)) for axis in (1, 0))
+    ink, notes = ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1], []
+    if (several := len(cleaning.side_by_side(ink > cleaning.FAINT))) > 1:
+        notes.append(f"{several} drawings side by side were read as one: see pictures.digits")
     scale = BOX / max(ink.shape)
+    width = cleaning.stroke_width(ink > cleaning.STRONG) * scale
+    if scale < 1 and width < THIN:
+        notes.append("its strokes are thin, and were thickened")
+        ink = cleaning.thickened(ink, (USUAL - width) / scale / 2)
     height, width = (max(1, round(length * scale)) for length in ink.shape)
     ink = _resize(ink, height, width)
+    if ink.max() < 0.8:
+        ink = ink / ink.max()
     canvas = np.zeros((SIDE, SIDE))
     top, left = (_place(ink.sum(1 - axis), ink.shape[axis]) for axis in (0, 1))
     canvas[top : top + height, left : left + width] = ink
-    return _bytes(canvas)
+    return _bytes(canvas), notes
+
+
+def _open_heif(path):
+    """Let Pillow read the pictures of phones, where a package for it is installed."""
+    try:
+        from pillow_heif import register_heif_opener
+    except ImportError as error:
+        raise ValueError("HEIC: pip install pillow-heif, or save the picture as JPEG") from error
+    register_heif_opener()
 
 
 def _grey(image):
@@ -115,17 +166,23 @@ def _grey(image):
         values = np.clip(np.asarray(image, np.float64), 0, None)
         if not np.isfinite(values).all():
             raise ValueError("image: expected finite numbers, got NaN or infinite ones")
-        return values / next(top for top in (1, 255, 65535, max(65536, values.max())) if values.max() <= top)
+        nearly_all = np.quantile(values, 0.999)  # a few may lie above
+        top = next((top for top in TOPS if nearly_all <= 1.02 * top), nearly_all)
+        return _reduced(Image.fromarray(np.clip(255 * values / top, 0, 255).astype(np.float32)))
     if "A" in image.getbands() or "transparency" in image.info:
         image = image.convert("RGBA")
-        inked = np.asarray(image.convert("L"))[np.asarray(image)[..., 3] > 127]
-        paper = "black" if inked.size and inked.mean() > 127 else "white"
-        image = Image.alpha_composite(Image.new("RGBA", image.size, paper), image)
+        shades = np.asarray(image.convert("L"))[np.asarray(image)[..., 3] > 127]
+        paper = 255
+        if shades.size:
+            # a sheet goes on in its own shade; ink alone lies on paper of the other
+            one_shade = np.subtract(*np.quantile(shades, [0.98, 0.02])) < 64
+            paper = (0 if shades.mean() > 127 else 255) if one_shade else int(np.median(shades))
+        image = Image.alpha_composite(Image.new("RGBA", image.size, (paper,) * 3), image)
     return _reduced(image.convert("L"))
 
 
 def _reduced(grey):
-    """An image of mode L as float [height, width] in [0, 1], of about ``ENOUGH`` pixels at most."""
+    """An image of grey levels in 0..255 as float [height, width] in [0, 1], of about ``ENOUGH`` pixels at most."""
     return np.asarray(grey.reduce(math.ceil(math.sqrt(grey.width * grey.height / ENOUGH)))) / 255
 
 

@@ -6,13 +6,14 @@ says which part of an output a score needs and does not find. ``SCORES`` lists t
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 from torch import nn
 
-from osrlib.gram import GramDeviation, GramFeatures
-from osrlib.output import Output, infer
+from osrlib.gram import GramScore
+from osrlib.output import Output
 from osrlib.scores.copies import binarised, class_error, content, diff, norm, style
 from osrlib.scores.gaussian import Gaussian, RelativeMahalanobis, WeightedSum
 from osrlib.scores.known import FURTHEST, KNN, Mahalanobis, PCAResidual, ViM
@@ -37,12 +38,6 @@ def _linear(seen):
     return tuple(part.detach().cpu().double().numpy()[:classes] for part in (last.weight, last.bias))
 
 
-def _gram(seen):
-    network = GramFeatures(seen.model)
-    deviation = GramDeviation(infer(network, seen.train.images), network.layer)
-    return lambda output: deviation(infer(network, output.images))
-
-
 def _rule(seen):
     parts = {
         "kNN in class": (KNN(seen.train, labels=seen.labels), 1),
@@ -61,7 +56,7 @@ SCORES: dict[str, Callable] = {
     "relative Mahalanobis": lambda seen: RelativeMahalanobis(seen.train, seen.labels),
     "Gaussian": lambda seen: Gaussian(seen.train, seen.labels),
     "ViM": lambda seen: ViM(seen.train, *_linear(seen)),
-    "Gram deviation": _gram,
+    "Gram deviation": lambda seen: GramScore(seen.model, seen.train.images),
     "kNN": lambda seen: KNN(seen.train),
     "the rule": _rule,
     "PCA residual": lambda seen: PCAResidual(seen.train),
@@ -74,11 +69,11 @@ SCORES: dict[str, Callable] = {
     "ASH": lambda seen: ASH(*_linear(seen)),
     "DICE": lambda seen: DICE(seen.train, *_linear(seen)),
     "norm": lambda seen: norm,
-    "relative norm": lambda seen: lambda output: norm(output, relative=True),
+    "relative norm": lambda seen: partial(norm, relative=True),
     "diff": lambda seen: diff,
     "style": lambda seen: style,
-    "content": lambda seen: lambda output: content(output, seen.model),
+    "content": lambda seen: partial(content, model=seen.model),
     "C2AE": lambda seen: class_error,
-    "C2AE, relative": lambda seen: lambda output: class_error(output, relative=True),
+    "C2AE, relative": lambda seen: partial(class_error, relative=True),
 }
 """Every score by its name, as a function that makes it from what it has :class:`Seen`."""

@@ -60,11 +60,11 @@ GIVEN = {  # a valid value where the annotation tells too little: by argument, o
     "unknown": 10, "TwoTail.unknown": 0.5, "match": NUMBERS, "nonmatch": OTHERS, "low": -9.0,
     "TailModel.scores": NUMBERS, "keys": KEYS, "high": 9.0, "scheduler": None, "file": "rows", "path": "one.png",
     "histories": {"a": [{"epoch": 1, "x": 2.0}]}, "key": "x", "titles": ["a"] * 60, "worlds": {"a": NUMBERS},
-    "fmt": ".1%", "number": "6.1", "check.value": 0.5, "weights": {"mtae": models.MultiTaskAE()}, "name": "noise",
+    "fmt": ".1%", "saving.load.path": "saved", "about.path": "saved", "OpenSetClassifier.load.path": "saved", "number": "6.1", "check.value": 0.5, "weights": {"mtae": models.MultiTaskAE()}, "name": "noise",
     "names": ["noise"], "load.device": "cpu", "as_device.name": "cpu", "decoder": None, "on_epoch": None,
     "reader": models.BaselineCNN(), "Ensemble.models": [MODEL], "temperature": 1.0,
     "build.name": "mtae", "train.name": "mtae",
-    "measure.name": "mtae", "zoo.load.name": "mtae", "result": "rule", "folder": ".",
+    "measure.name": "mtae", "zoo.load.name": "mtae", "from_arrays.held_out": (KNOWN.logits, KNOWN.code), "result": "rule", "folder": ".",
     "compute": partial(lambda model, images: {"code": images}),
 } | {f"{metric}.unknown": NUMBERS for metric in ("expected_cost", "auroc", "aupr", "fpr_at_95", "oscr")}  # fmt: skip
 DEAR = ("protocol.row", "speed.cost.measure", "zoo.train", "detector.OpenSetClassifier.recommended")
@@ -88,7 +88,7 @@ def made():
         thresholds.ClassConformal(0.1).fit(NUMBERS, np.arange(300) % 3), scores.KNN(KNOWN),
         scores.Mahalanobis(KNOWN, LABELS), scores.Gaussian(KNOWN, LABELS), scores.RelativeMahalanobis(KNOWN, LABELS),
         scores.WeightedSum({"norm": (scores.norm, 1.0)}, KNOWN), scores.PCAResidual(KNOWN, 9),
-        gram.GramDeviation(KNOWN, GIVEN["layer"]),
+        gram.GramDeviation(KNOWN, GIVEN["layer"]), gram.GramScore(MODEL, IMAGES),
         scores.ViM(KNOWN, WEIGHT, np.ones(3), 2), scores.OpenMax(KNOWN, LABELS), scores.SHE(KNOWN, LABELS),
         scores.NNGuide(KNOWN), scores.FDBD(KNOWN, WEIGHT), scores.ReAct(KNOWN, WEIGHT, np.ones(3)),
         scores.ASH(WEIGHT, np.ones(3)), scores.DICE(KNOWN, WEIGHT, np.ones(3)),
@@ -181,6 +181,7 @@ def place(request, tmp_path, monkeypatch):
     """A folder with what a call may read and write."""
     Image.fromarray(IMAGES[0]).save(tmp_path / "one.png")
     monkeypatch.chdir(tmp_path)
+    detector.OpenSetClassifier(MODEL, KEYS).save("saved")
     monkeypatch.setenv("OSRLIB_REMEMBER", "")
     if "zoo.save" in request.node.name:
         monkeypatch.setattr(zoo, "WEIGHTS", tmp_path)
