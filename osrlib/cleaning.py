@@ -20,18 +20,18 @@ EIGHT = np.ones((3, 3), bool)  # pixels that touch at a corner belong together
 
 
 class Ink(NamedTuple):
-    """What was drawn, float [height, width] in [0, 1]; how many of its pixels are paper, as a share; and what should be
-    said of it."""
+    """What was drawn, float [height, width] in [0, 1]; whether it is a photograph rather; and what should be said of
+    it."""
 
     ink: np.ndarray
-    paper_share: float
+    photo: bool
     notes: list
 
 
 def find_ink(page: Numbers["height width"]) -> Ink:
     """The ink of a page: dark strokes on light paper, or light ones on dark.
 
-    The paper may be lit unevenly, be grainy, ruled or framed. ValueError where nothing is drawn.
+    The paper may be lit unevenly, be grainy, ruled or framed. Of an even page, all is 0.
     """
     page = page.astype(np.float64)
     if np.median(page) > 0.5:  # most of a page is paper
@@ -41,7 +41,7 @@ def find_ink(page: Numbers["height width"]) -> Ink:
     ink, grain = without_grain(np.clip(raised, 0, None))
     strongest = np.sort(ink, axis=None)[-max(1, ink.size // 1000) :].mean()
     if strongest < max(0.05, 5 * grain):
-        raise ValueError("image: expected a drawing, got an even page")
+        return Ink(np.zeros_like(ink), paper_share < 0.5, [])
     ink = np.clip(ink / strongest, 0, 1)
     ink[ink < 3 * grain / strongest] = 0
     notes, mask = [], ink > FAINT
@@ -51,9 +51,11 @@ def find_ink(page: Numbers["height width"]) -> Ink:
             notes.append("ruled lines or a frame were left out")
         ink = np.where(lines, 0, ink)
     strokes = without_specks(apply_hysteresis_threshold(ink, FAINT, STRONG))
-    if touches_edge(strokes):
+    at_edge = np.concatenate([strokes[0], strokes[-1], strokes[1:-1, 0], strokes[1:-1, -1]]).mean()
+    if at_edge:
         notes.append("it touches the edge: something may be cut off")
-    return Ink(np.where(ndimage.binary_dilation(strokes, EIGHT), ink, 0), paper_share, notes)
+    photo = bool(paper_share < 0.5 or (paper_share < 0.7 and at_edge > 0.1))
+    return Ink(np.where(ndimage.binary_dilation(strokes, EIGHT), ink, 0), photo, notes)
 
 
 def paper_of(page):
@@ -126,11 +128,6 @@ def without_specks(strokes):
     return (areas >= 0.02 * areas.max())[parts] & strokes
 
 
-def touches_edge(strokes):
-    """Does a stroke reach the edge of the picture?"""
-    return bool(strokes[0].any() or strokes[-1].any() or strokes[:, 0].any() or strokes[:, -1].any())
-
-
 def side_by_side(strokes):
     """The slices of columns that hold one drawing each: parts that stand apart, and are about as tall.
 
@@ -143,6 +140,8 @@ def side_by_side(strokes):
             groups[-1][1] = max(groups[-1][1], stop)
         else:
             groups.append([start, stop])
+    if len(groups) < 2:
+        return [slice(0, strokes.shape[1])]
     tall = [np.flatnonzero(strokes[:, start:stop].any(1)) for start, stop in groups]
     heights = np.array([rows[-1] - rows[0] + 1 for rows in tall])
     if (heights < 0.5 * heights.max()).any():  # a piece of one drawing

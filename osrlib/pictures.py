@@ -89,21 +89,21 @@ def read_file(path: checks.Path, kind: Kind | None = None) -> Reading:
 def look(image: Image.Image | checks.Pixels["height width"], kind: Kind | None = None) -> Reading:
     """A PIL image, or an array of grey levels [height, width], in MNIST's format: bright on black, 28×28.
 
-    On a *drawing*, most is paper: it becomes black, the strokes white. As MNIST's authors did (LeCun et al. 1998), what
+    Of a *drawing*, most is paper: it becomes black, the strokes white. As MNIST's authors did (LeCun et al. 1998), what
     was drawn is scaled to fit a box of 20×20 pixels, and put where its centre of mass falls into the middle of 28×28.
     Any other picture is a *photo*: its middle square, in grey, scaled to 28×28. kind: which of the two it is, where you
     know. ValueError for an even page.
     """
     grey = _grey(image)
-    if kind is None or kind == "drawing":
+    if kind != "photo":
         drawn = cleaning.find_ink(grey)
-        if kind == "drawing" or drawn.paper_share > 0.5:
+        if kind == "drawing" or not drawn.photo:
             image, notes = to_box(drawn.ink)
             return Reading(image, "drawing", (*drawn.notes, *notes))
     side = min(grey.shape)
     top, left = (grey.shape[0] - side) // 2, (grey.shape[1] - side) // 2
     image = _bytes(_resize(grey[top : top + side, left : left + side], SIDE, SIDE))
-    return Reading(image, "photo", () if kind else ("it was taken for a photograph: less than half of it is paper",))
+    return Reading(image, "photo", () if kind else ("it was taken for a photograph",))
 
 
 def to_mnist(image: Image.Image | checks.Pixels["height width"]) -> np.ndarray:
@@ -122,7 +122,9 @@ def digits(image: Image.Image | checks.Pixels["height width"]) -> list:
 
 
 def to_box(ink: checks.Numbers["height width"]) -> tuple:
-    """Ink in MNIST's box: (uint8 [28, 28], what should be said of it). ink: in [0, 1], some of it above 0."""
+    """Ink in MNIST's box: (uint8 [28, 28], what should be said of it). ink: in [0, 1]; ValueError where all is 0."""
+    if not ink.any():
+        raise ValueError("image: expected a drawing, got an even page")
     rows, columns = (np.flatnonzero((ink > cleaning.FAINT).any(axis)) for axis in (1, 0))
     ink, notes = ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1], []
     if (several := len(cleaning.side_by_side(ink > cleaning.FAINT))) > 1:
