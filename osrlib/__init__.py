@@ -13,11 +13,15 @@ One idea a module, each short enough to read in one sitting:
 ``scores``      how unknown an image looks: larger = more unknown, always
 ``thresholds``  where to draw the line
 ``detector``    model + scores + thresholds = a classifier that can say "unknown"
+``saving``      a detector in one file
+``promise``     what a line promises, and an alarm for when it no longer holds
 ``metrics``     how to keep score
 ``protocol``    six digits known, four unknown: how the field compares
 ``sweep``       many runs of one function, kept as they come
 ``plots``       the figures that two chapters share
 ``pictures``    your own images, brought into MNIST's format
+``cleaning``    what was drawn on a page, apart from the page
+``bulk``        many pictures into one table: ``python -m osrlib decide``
 ``teaching``    claims that the book checks, and exercises that grade themselves
 
 Images enter every public function as uint8 ``[N, 28, 28]``.
