@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from osrlib import checks, files, pictures, sweep
-from osrlib.checks import Count
+from osrlib.checks import Count, several
 from osrlib.detector import OpenSetClassifier
 
 COLUMNS = ("file", "label", "guess", "p-value", "notes")
@@ -50,7 +50,7 @@ def decide(source: checks.Path, rule: checks.Path, table: checks.Path, size: Cou
     return told
 
 
-def part(source: str, rule: str, folder: str, names: list) -> dict:
+def part(source: checks.Path, rule: checks.Path, folder: checks.Path, names: several(str)) -> dict:
     """Decide one part, and write its lines to a file in the folder: names of files, as :func:`decide` gives them."""
     detector, source, skipped, lines, unknown = _loaded(rule), Path(source).expanduser(), {}, [], 0
     for images, labels, notes in _read(source, names, skipped):

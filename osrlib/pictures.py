@@ -122,8 +122,8 @@ def digits(image: Image.Image | checks.Pixels["height width"]) -> list:
 
 
 def to_box(ink: checks.Numbers["height width"]) -> tuple:
-    """Ink in MNIST's box: (uint8 [28, 28], what should be said of it). ink: in [0, 1]; ValueError where all is 0."""
-    if not ink.any():
+    """Ink, in [0, 1], in MNIST's box: (uint8 [28, 28], what should be said of it). ValueError where there is none."""
+    if not (ink > cleaning.FAINT).any():
         raise ValueError("image: expected a drawing, got an even page")
     rows, columns = (np.flatnonzero((ink > cleaning.FAINT).any(axis)) for axis in (1, 0))
     ink, notes = ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1], []

@@ -23,7 +23,7 @@ from beartype.door import is_bearable
 from PIL import Image
 
 import osrlib
-from osrlib import checks, data, detector, gram, losses, models, scores, thresholds, training, zoo
+from osrlib import checks, data, detector, gram, losses, models, promise, scores, thresholds, training, zoo
 from osrlib.output import BatchOutput, Output, infer
 from osrlib.teaching import claims
 
@@ -60,14 +60,19 @@ GIVEN = {  # a valid value where the annotation tells too little: by argument, o
     "unknown": 10, "TwoTail.unknown": 0.5, "match": NUMBERS, "nonmatch": OTHERS, "low": -9.0,
     "TailModel.scores": NUMBERS, "keys": KEYS, "high": 9.0, "scheduler": None, "file": "rows", "path": "one.png",
     "histories": {"a": [{"epoch": 1, "x": 2.0}]}, "key": "x", "titles": ["a"] * 60, "worlds": {"a": NUMBERS},
-    "fmt": ".1%", "saving.load.path": "saved", "about.path": "saved", "OpenSetClassifier.load.path": "saved", "number": "6.1", "check.value": 0.5, "weights": {"mtae": models.MultiTaskAE()}, "name": "noise",
+    "fmt": ".1%", "look.kind": "photo", "read_file.kind": "photo", "price_interval.n": 99, "most_refused.n": 99,
+    "part.names": ["one.png"], "part.source": ".", "part.rule": "saved", "part.folder": "parts", "decide.source": ".",
+    "decide.rule": "saved", "decide.table": "table.csv", "count": 1, "share_interval.n": 9,
+    "saving.load.path": "saved", "about.path": "saved", "OpenSetClassifier.load.path": "saved", "number": "6.1",
+    "check.value": 0.5, "weights": {"mtae": models.MultiTaskAE()}, "name": "noise",
     "names": ["noise"], "load.device": "cpu", "as_device.name": "cpu", "decoder": None, "on_epoch": None,
     "reader": models.BaselineCNN(), "Ensemble.models": [MODEL], "temperature": 1.0,
     "build.name": "mtae", "train.name": "mtae",
-    "measure.name": "mtae", "zoo.load.name": "mtae", "from_arrays.held_out": (KNOWN.logits, KNOWN.code), "result": "rule", "folder": ".",
+    "measure.name": "mtae", "zoo.load.name": "mtae", "from_arrays.held_out": (KNOWN.logits, KNOWN.code),
+    "result": "rule", "folder": ".",
     "compute": partial(lambda model, images: {"code": images}),
 } | {f"{metric}.unknown": NUMBERS for metric in ("expected_cost", "auroc", "aupr", "fpr_at_95", "oscr")}  # fmt: skip
-DEAR = ("protocol.row", "speed.cost.measure", "zoo.train", "detector.OpenSetClassifier.recommended")
+DEAR = ("protocol.row", "bulk.decide", "speed.cost.measure", "zoo.train", "detector.OpenSetClassifier.recommended")
 """What takes its time on good arguments, and is tested elsewhere."""
 BARE = {  # public arguments without an annotation, and why
     r"checks\..*": "what makes annotations",
@@ -77,6 +82,9 @@ BARE = {  # public arguments without an annotation, and why
     r"gram\.GramFeatures\.forward\(x\)|augment\.TurnedHead\.forward\(code\)": "called as model(x), too",
     r"thresholds\.\w+\.line\(scores\)": "its class calls it, on what is checked",
     r"scores\.known\.(KNN\.place|nearest_distance)\(.*": "its class calls it, on what is checked",
+    r"cleaning\.(?!find_ink).*": "find_ink or pictures calls it, on what is checked",
+    r"__main__\.main\(arguments\)": "the words of a command line",
+    r"(bulk\.decide)\(options\)": "handed on to sweep.run",
     r"(training\.fit_(c2ae|turned)|zoo\.Spec\.fit|zoo\.train)\(options\)": "handed on to training.fit",
 }
 
@@ -94,7 +102,7 @@ def made():
         scores.ASH(WEIGHT, np.ones(3)), scores.DICE(KNOWN, WEIGHT, np.ones(3)),
         models.C2AE(3), SET, zoo.MODELS["mtae"],
         detector.OpenSetClassifier(MODEL, KEYS).fit(IMAGES), models.ReadAE(models.BaselineCNN()),
-        training.History([{"x": 1}]),
+        training.History([{"x": 1}]), promise.Martingale(NUMBERS),
     ]  # fmt: skip
     return {type(one).__name__: one for one in every} | {"Threshold": thresholds.MeanStd().fit(NUMBERS)}
 
@@ -181,7 +189,7 @@ def place(request, tmp_path, monkeypatch):
     """A folder with what a call may read and write."""
     Image.fromarray(IMAGES[0]).save(tmp_path / "one.png")
     monkeypatch.chdir(tmp_path)
-    detector.OpenSetClassifier(MODEL, KEYS).save("saved")
+    detector.OpenSetClassifier(MODEL, KEYS).fit(IMAGES).save("saved")
     monkeypatch.setenv("OSRLIB_REMEMBER", "")
     if "zoo.save" in request.node.name:
         monkeypatch.setattr(zoo, "WEIGHTS", tmp_path)
@@ -309,7 +317,8 @@ def used(result):
         return result.fit(*(NUMBERS, OTHERS)[: 2 if isinstance(result, thresholds.TwoTail) else 1]).value
     if isinstance(result, detector.OpenSetClassifier):
         return result.fit_output(KNOWN).decide_output(KNOWN[:5])
-    if type(result).__module__.startswith(("osrlib.scores", "osrlib.gram")) and not isinstance(result, torch.nn.Module):
+    if type(result).__module__.startswith(("osrlib.scores", "osrlib.gram")) and not isinstance(result,
+    torch.nn.Module):
         return result(KNOWN[:5])
     return result
 
