@@ -317,8 +317,7 @@ def used(result):
         return result.fit(*(NUMBERS, OTHERS)[: 2 if isinstance(result, thresholds.TwoTail) else 1]).value
     if isinstance(result, detector.OpenSetClassifier):
         return result.fit_output(KNOWN).decide_output(KNOWN[:5])
-    if type(result).__module__.startswith(("osrlib.scores", "osrlib.gram")) and not isinstance(result,
-    torch.nn.Module):
+    if type(result).__module__.startswith(("osrlib.scores", "osrlib.gram")) and not isinstance(result, torch.nn.Module):
         return result(KNOWN[:5])
     return result
 
