@@ -1,14 +1,17 @@
 """The command line: ``python -m osrlib decide FOLDER --rule rule.safetensors --csv out.csv``."""
 
 import argparse
-import os
 import sys
 
 from osrlib import bulk
 
 
 def main(arguments=None):
-    """Decide, and say what came of it. Exit codes: 0, all was decided; 1, files were skipped; 2, nothing could be."""
+    """Decide, and say what came of it.
+
+    Exit codes: 0, every file was decided; 1, stopped or failed before the end, and the same command goes on; 2, the
+    command cannot be carried out; 3, the table is there, and some files were skipped.
+    """
     parser = argparse.ArgumentParser(prog="python -m osrlib", description="Detectors of osrlib on the command line.")
     commands = parser.add_subparsers(dest="command", required=True)
     decide = commands.add_parser("decide", help="name or refuse every picture of a folder")
@@ -19,20 +22,19 @@ def main(arguments=None):
     decide.add_argument("--backend", choices=("loky", "dask"), default="loky", help="where to decide")
     decide.add_argument("--scheduler", metavar="ADDRESS", help="of the Dask cluster, as tcp://host:8786")
     asked = parser.parse_args(arguments)
-    if os.path.exists(asked.csv):
-        parser.error(f"{asked.csv} is there already; name another table")
     try:
         told = bulk.decide(
             asked.folder, asked.rule, asked.csv, jobs=asked.jobs, backend=asked.backend, scheduler=asked.scheduler
         )
     except (ValueError, OSError) as error:
-        parser.error(str(error))
+        decide.error(str(error))
     for name, why in told["skipped"].items():
         print(f"skipped {name}: {why}", file=sys.stderr)
     print(f"{told['decided']:,} decided, {told['unknown']:,} of them unknown; {len(told['skipped']):,} skipped")
-    if not os.path.exists(asked.csv):
-        return 2
-    return 1 if told["skipped"] else 0
+    if told["failed"]:
+        print(f"{told['failed']} parts failed, see above: no table yet", file=sys.stderr)
+        return 1
+    return 3 if told["skipped"] else 0
 
 
 if __name__ == "__main__":

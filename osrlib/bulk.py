@@ -1,10 +1,10 @@
 """Many pictures at once: a folder of them, or arrays in npz files, decided in parts into one table.
 
 A part is some files of a folder, or one npz file. Each is decided by itself, in memory that does not grow with their
-number, by :mod:`osrlib.sweep`: on the cores of one machine or over a Dask cluster, and what is decided stays decided.
+number, by :mod:`osrlib.sweep`: on the cores of one machine or over a Dask cluster whose workers see the same folders.
+What is decided stays decided, until the rule, a picture or the library changes.
 """
 
-import contextlib
 import csv
 import functools
 import hashlib
@@ -15,8 +15,9 @@ from pathlib import Path
 
 import numpy as np
 
+import osrlib
 from osrlib import checks, files, pictures, sweep
-from osrlib.checks import Count, several
+from osrlib.checks import Count
 from osrlib.detector import OpenSetClassifier
 
 COLUMNS = ("file", "label", "guess", "p-value", "notes")
@@ -26,22 +27,27 @@ def decide(source: checks.Path, rule: checks.Path, table: checks.Path, size: Cou
     """Decide every picture of a folder, and write one line each to a CSV table: file, label, guess, p-value and notes.
 
     source: a folder with pictures, or with npz files that hold ``images``, uint8 [N, 28, 28]; rule: what
-    :meth:`osrlib.detector.OpenSetClassifier.save` wrote; size: files a part; options: as in :func:`osrlib.sweep.run`.
-    Parts lie beside the table until all are there: an interrupted call goes on where it stopped. Returns a dict:
-    ``decided``, ``unknown``, and ``skipped``, name of a file → reason. ValueError for a source without any file.
+    :meth:`osrlib.detector.OpenSetClassifier.save` wrote; table: must not be there yet; size: files a part; options: as
+    in :func:`osrlib.sweep.run`. Parts lie beside the table until all are there: an interrupted call goes on where it
+    stopped. Returns a dict: ``decided``, ``unknown``, ``skipped``, name of a file → reason, and ``failed``, the number
+    of parts for which there is no answer, and then no table. ValueError for a source without any file.
     """
-    parts = _parts(Path(source).expanduser(), int(size))
+    source, rule, table = (Path(path).expanduser().resolve() for path in (source, rule, table))
+    if table.exists():
+        raise ValueError(f"table: expected a new file, got {str(table)!r}, which is there already")
     OpenSetClassifier.load(rule)  # now, and not in each part
-    table = Path(table)
     beside = table.with_name(f".{table.name}.parts")
-    common = {"source": str(source), "rule": str(rule), "folder": str(beside)}
-    rows = sweep.run(part, [common | one for one in parts], beside / "rows.jsonl", **options)
-    told = {
-        "decided": sum(row["decided"] for row in rows),
-        "unknown": sum(row["unknown"] for row in rows),
-        "skipped": {name: why for row in rows for name, why in row["skipped"].items()},
-    }
-    if len(rows) == len(parts):
+    common = {"source": str(source), "rule": str(rule), "folder": str(beside), "version": osrlib.__version__}
+    common["digest"] = hashlib.sha256(rule.read_bytes()).hexdigest()
+    parts = [common | one for one in _parts(source, int(size))]
+    rows = sweep.run(_part, parts, beside / "rows.jsonl", **options)
+    if not all((beside / row["lines"]).exists() for row in rows):
+        shutil.rmtree(beside)
+        raise ValueError(f"parts: expected those of an earlier call in {str(beside)!r}, and some are lost; call again")
+    told = {name: sum(row[name] for row in rows) for name in ("decided", "unknown")}
+    told["skipped"] = {name: why for row in rows for name, why in row["skipped"].items()}
+    told["failed"] = len(parts) - len(rows)
+    if not told["failed"]:
         with files.whole(table) as file:
             file.write(_lines([COLUMNS]))
             for row in rows:
@@ -50,17 +56,22 @@ def decide(source: checks.Path, rule: checks.Path, table: checks.Path, size: Cou
     return told
 
 
-def part(source: checks.Path, rule: checks.Path, folder: checks.Path, names: several(str)) -> dict:
-    """Decide one part, and write its lines to a file in the folder: names of files, as :func:`decide` gives them."""
-    detector, source, skipped, lines, unknown = _loaded(rule), Path(source).expanduser(), {}, [], 0
-    for images, labels, notes in _read(source, names, skipped):
+def _part(source, rule, folder, version, digest, found):
+    """Decide one part, and write its lines to a file in the folder.
+
+    found: name, size and time of change of each file; these, version and digest, of the library and of the rule, make
+    it another part when something has changed.
+    """
+    detector, skipped, lines, unknown = _loaded(rule, digest), {}, [], 0
+    for images, names, notes in _read(Path(source), [name for name, *_ in found], skipped):
         decision = detector.decide(images)
         p_values = decision.p_value if decision.p_value is not None else np.full(len(images), np.nan)
         refused = decision.labels != decision.guess
         unknown += int(refused.sum())
-        for name, no, guess, p, note in zip(labels, refused, decision.guess, p_values, notes, strict=True):
+        for name, no, guess, p, note in zip(names, refused, decision.guess, p_values, notes, strict=True):
             lines.append((name, "unknown" if no else guess, guess, f"{p:.6g}", note))
-    target = f"{hashlib.sha256(json.dumps(names).encode()).hexdigest()[:32]}.csv"
+    key = json.dumps([str(source), version, digest, found])
+    target = f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.csv"
     with files.whole(Path(folder) / target) as file:
         file.write(_lines(lines))
     return {"lines": target, "decided": len(lines), "unknown": unknown, "skipped": skipped}
@@ -69,17 +80,20 @@ def part(source: checks.Path, rule: checks.Path, folder: checks.Path, names: sev
 def _parts(source, size):
     if not source.is_dir():
         raise ValueError(f"source: expected a folder, got {str(source)!r}")
-    names = sorted(
-        str(path.relative_to(source))
-        for path in source.rglob("*")
-        if path.is_file() and not any(piece.startswith(".") for piece in path.relative_to(source).parts)
-    )
-    shards = [name for name in names if name.endswith(".npz")]
-    others = [name for name in names if not name.endswith(".npz")]
-    if not names:
+    shards, others = [], []
+    for path in sorted(source.rglob("*")):
+        name = path.relative_to(source)
+        try:
+            if not path.is_file() or any(piece.startswith(".") for piece in name.parts):
+                continue
+            told = path.stat()
+        except PermissionError:  # a folder can show its names and keep what they stand for
+            continue
+        (shards if name.suffix == ".npz" else others).append([str(name), told.st_size, told.st_mtime_ns])
+    if not shards and not others:
         raise ValueError(f"source: expected files in {str(source)!r}, got none")
-    return [{"names": [name]} for name in shards] + [
-        {"names": others[start : start + size]} for start in range(0, len(others), size)
+    return [{"found": [one]} for one in shards] + [
+        {"found": others[start : start + size]} for start in range(0, len(others), size)
     ]
 
 
@@ -92,8 +106,8 @@ def _read(source, names, skipped):
                 yield from _shard(source / name, name)
                 continue
             reading = pictures.read_file(source / name)
-        except (ValueError, OSError, KeyError) as error:
-            skipped[name] = str(error)
+        except (ValueError, OSError) as error:
+            skipped[name] = getattr(error, "strerror", None) or str(error)
             continue
         images.append(reading.image)
         read.append(name)
@@ -103,22 +117,29 @@ def _read(source, names, skipped):
 
 
 def _shard(path, name, size=5_000):
-    with contextlib.closing(np.load(path, allow_pickle=False)) as file:
-        images = file["images"]
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            images = file["images"]
+    except Exception as error:  # damaged archives make numpy fail in many ways
+        raise ValueError(f"expected an npz file that holds images ({error})") from error
+    if images.dtype != np.uint8 or images.shape[1:] != (28, 28) or not len(images):
+        raise ValueError(f"expected images, uint8 [N, 28, 28], got {images.dtype} {list(images.shape)}")
     for start in range(0, len(images), size):
         some = images[start : start + size]
         yield some, [f"{name}[{start + i}]" for i in range(len(some))], [""] * len(some)
 
 
 @functools.lru_cache(1)
-def _loaded(rule):
+def _loaded(rule, digest):
+    if hashlib.sha256(Path(rule).read_bytes()).hexdigest() != digest:
+        raise ValueError(f"rule: expected {str(rule)!r} as it was when the call began, and it has changed")
     return OpenSetClassifier.load(rule)
 
 
 def _lines(rows):
     text = io.StringIO(newline="")
     csv.writer(text, lineterminator="\n").writerows(rows)
-    return text.getvalue().encode()
+    return text.getvalue().encode(errors="backslashreplace")
 
 
 checks.guard(__name__)

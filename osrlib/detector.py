@@ -124,10 +124,13 @@ class OpenSetClassifier:
         """The rule of chapter 8 on any classifier, fitted: of it, only logits and features are needed.
 
         Decide with ``decide_output(Output(logits, features))``.
-        logits, features, labels: of the images that it was trained on, features being what its last layer reads;
+        logits, features, labels: of the images that it was trained on. logits: what comes before any softmax;
+        log-probabilities are refused. features: what its last layer reads.
         held_out: logits and features of known images that it was not trained on: a random half, drawn with the seed,
         brings the scores to one scale, the other sets the line, and must have 1 / alpha − 1 images.
         """
+        if np.abs(np.logaddexp.reduce(logits.astype(np.float64), axis=1)).max() < 1e-3:
+            raise ValueError("logits: expected what comes before the softmax, got log-probabilities")
         half = np.random.default_rng(int(seed)).permutation(len(held_out[0])) % 2 == 0
         held = Output(*held_out)
         score = SCORES["the rule"](Seen(None, Output(logits, features), labels, held[half]))
@@ -135,22 +138,23 @@ class OpenSetClassifier:
 
     @classmethod
     def load(cls, path: checks.Path, model: nn.Module | None = None):
-        """The detector that :meth:`save` wrote, which decides the same, bit for bit, on the same machine.
+        """The detector that :meth:`save` wrote. With the same versions on the same machine it decides the same, bit for
+        bit.
 
         model: needed where it was saved with a network that is not of this library; only its weights' SHA-256 lies in
         the file. ValueError for a file that is damaged or of another kind.
         """
-        told, _ = saving.load(path, model)
+        told = saving.load(path, model)
         return cls(told["model"], told["keys"], told["rule"])
 
-    def save(self, path: checks.Path, **about: str):
+    def save(self, path: checks.Path, **note: str):
         """Write the detector to one safetensors file: network, known codes, lines, and which versions wrote it.
 
-        about: what else is to be kept with it, such as ``calibration="5,000 digits"`` (:func:`osrlib.saving.about`).
+        note: what else is to be kept with it, such as ``calibration="5,000 digits"`` (:func:`osrlib.saving.about`).
         ValueError for a score, threshold or rule that is not of this library.
         """
         keys = {name: tuple(key) for name, key in self.keys.items()}
-        saving.save(path, {"model": self.model, "keys": keys, "rule": self.rule}, about)
+        saving.save(path, {"model": self.model, "keys": keys, "rule": self.rule}, note)
 
     @property
     def lines(self) -> dict:

@@ -14,7 +14,7 @@ from osrlib import checks, cleaning
 BOX, SIDE = 20, 28
 CENTRE = 14.5  # where the digits of MNIST have it, in pixels from the edge: the middle of pixel 14
 ENOUGH = 600 * 600  # pixels: what is larger is reduced first, so that no picture takes long or fills the memory
-THIN, USUAL = 1.4, 2.2  # widths of strokes in MNIST's pixels: thinner ones are thickened, to this
+THIN, USUAL = 1.4, 2.2  # widths in MNIST's pixels: strokes below the first are thickened to the second
 TOPS = (1, 255, 1023, 4095, 16383, 65535)  # what white is, in files of 8, 10, 12, 14 and 16 bits
 
 Kind = checks.name_of(("drawing", "photo"))
@@ -127,13 +127,16 @@ def to_box(ink: checks.Numbers["height width"]) -> tuple:
         raise ValueError("image: expected a drawing, got an even page")
     rows, columns = (np.flatnonzero((ink > cleaning.FAINT).any(axis)) for axis in (1, 0))
     ink, notes = ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1], []
-    if (several := len(cleaning.side_by_side(ink > cleaning.FAINT))) > 1:
-        notes.append(f"{several} drawings side by side were read as one: see pictures.digits")
+    several = len(cleaning.side_by_side(ink > cleaning.FAINT))
+    if several > 1 or cleaning.one_above_another(ink > cleaning.FAINT):
+        where = f"{several} drawings side by side" if several > 1 else "drawings one above another"
+        notes.append(f"{where} were read as one: see pictures.digits")
     scale = BOX / max(ink.shape)
     width = cleaning.stroke_width(ink > cleaning.STRONG) * scale
     if scale < 1 and width < THIN:
         notes.append("its strokes are thin, and were thickened")
         ink = cleaning.thickened(ink, (USUAL - width) / scale / 2)
+        scale = BOX / max(ink.shape)
     height, width = (max(1, round(length * scale)) for length in ink.shape)
     ink = _resize(ink, height, width)
     if ink.max() < 0.8:
@@ -180,7 +183,13 @@ def _grey(image):
             one_shade = np.subtract(*np.quantile(shades, [0.98, 0.02])) < 64
             paper = (0 if shades.mean() > 127 else 255) if one_shade else int(np.median(shades))
         image = Image.alpha_composite(Image.new("RGBA", image.size, (paper,) * 3), image)
-    return _reduced(image.convert("L"))
+    grey = _reduced(image.convert("L"))
+    if image.mode != "RGB":
+        return grey
+    # ink and paper may differ in colour alone: then one of the three colours shows it best
+    colours = [_reduced(band) for band in image.split()]
+    clearest = max(colours, key=np.std)
+    return clearest if clearest.std() > 2 * grey.std() else grey
 
 
 def _reduced(grey):

@@ -9,6 +9,7 @@ from jaxtyping import Bool
 
 from osrlib import checks
 from osrlib.checks import Count, Numbers, PartShare, PValues, Seed, whole_number
+from osrlib.thresholds import Conformal
 
 
 def price_interval(n: Count, alpha: PartShare, level: PartShare = 0.95) -> tuple:
@@ -23,7 +24,7 @@ def price_interval(n: Count, alpha: PartShare, level: PartShare = 0.95) -> tuple
 
 
 def share_interval(count: whole_number(0), n: Count, level: PartShare = 0.95) -> tuple:
-    """The interval of Clopper & Pearson (Biometrika 1934) for a share of which count in n were seen: (low, high)."""
+    """The interval of Clopper & Pearson (Biometrika 1934) for a share seen in ``count`` of n cases: (low, high)."""
     if count > n:
         raise ValueError(f"count: expected at most n = {n}, got {count}")
     tail = (1 - level) / 2
@@ -33,31 +34,35 @@ def share_interval(count: whole_number(0), n: Count, level: PartShare = 0.95) ->
 
 
 def most_refused(n: Count, alpha: PartShare, window: Count, chance: PartShare = 0.01) -> int:
-    """How many of the next ``window`` known images a line refuses at most, but for a chance of this size.
+    """How many of the next ``window`` known images are refused at most, but for a probability of ``chance``.
 
-    The line was drawn from n images. More than that is an alarm: either the chance has come, or the images are no
+    The line was drawn from n images. More refusals are an alarm: either that chance has come, or the images are no
     longer like those. The number follows a beta-binomial distribution, whose Beta part is the price of one calibration.
+    This holds for one window. Windows under one line depend on each other: if its price is high, it is high in all.
     """
     return int(scipy.stats.betabinom(window, *_price(n, alpha).args).isf(chance))
 
 
 def _price(n, alpha):
-    """The distribution of the true price of a line that leaves the largest of n scores beyond it."""
-    beyond = n + 1 - max(1, int(np.ceil((n + 1) * (1 - alpha) - 1e-9)))
-    if beyond < 1:
-        raise ValueError(f"n: expected at least {int(np.ceil(1 / alpha - 1))} for alpha = {alpha:g}, got {n}")
-    return scipy.stats.beta(beyond, n + 1 - beyond)
+    """The distribution of the true price of a line that was drawn from n images."""
+    line = Conformal(alpha)
+    if n < line.needs:
+        raise ValueError(f"n: expected at least {line.needs} for alpha = {alpha:g}, got {n}")
+    return scipy.stats.beta(n + 1 - line.rank(n), line.rank(n))
 
 
 class Martingale:
-    """An alarm over a stream of scores, which is false with a chance of at most 1 / 20 however long it runs.
+    """An alarm over a stream of scores, which is false with a probability of at most 1 / 20 however long it runs.
 
     Each new score gets a p-value among all scores so far, calibration and stream (ties broken at random). If all are
-    exchangeable, these p-values are independent and even (Vovk, Gammerman & Shafer 2005, section 2.8). The wealth bets
-    that they are small: it grows by ε p^(ε − 1), in the mean over several ε. A gambler without an edge multiplies his
-    stake by c with a chance of at most 1 / c (Ville's inequality): wealth ≥ 20 is the alarm.
+    exchangeable, these p-values are independent and uniform (Vovk, Gammerman & Shafer 2005, chapter 2). Nine gamblers,
+    each with an ε of his own, bet that they are small: each multiplies his wealth by ε p^(ε − 1). The wealth is their
+    mean. A gambler without an edge multiplies his stake by c with a probability of at most 1 / c (Ville's
+    inequality), so a wealth of 20 is the alarm.
 
-    calibration: scores that the stream is to be like; seed: of the ties.
+    It sees scores that become larger, not smaller. While all is well the gamblers lose, so a change that comes late is
+    seen late: start anew from time to time; each start may be wrong once in 20. calibration: scores that the stream is
+    to be like; seed: of the ties.
     """
 
     EPSILON = np.linspace(0.1, 0.9, 9)
@@ -70,23 +75,25 @@ class Martingale:
         """The wealth after each of these scores, in the order in which they came: float [N]."""
         wealth = []
         for score in scores.astype(np.float64):
-            below, upto = np.searchsorted(self.seen, score, "left"), np.searchsorted(self.seen, score, "right")
-            p = (len(self.seen) - upto + self.random.random() * (upto - below + 1)) / (len(self.seen) + 1)
+            first, last = np.searchsorted(self.seen, score, "left"), np.searchsorted(self.seen, score, "right")
+            p = (len(self.seen) - last + self.random.random() * (last - first + 1)) / (len(self.seen) + 1)
             self.logs += np.log(self.EPSILON) + (self.EPSILON - 1) * np.log(p)
-            self.seen = np.insert(self.seen, upto, score)
+            self.seen = np.insert(self.seen, last, score)
             wealth.append(np.exp(np.minimum(self.logs, 700)).mean())
         return np.array(wealth)
 
 
 def discoveries(p_values: PValues["N"], share: PartShare = 0.1) -> Bool[np.ndarray, "N"]:
-    """Which images to call unknown, so that among those at most this share is known, on average: bool [N].
+    """Which images to call unknown, so that of those at most this share is known, on average: bool [N].
 
     The procedure of Benjamini & Hochberg (1995): the k smallest p-values, for the largest k whose k-th is at most
-    share · k / N. Conformal p-values that share one calibration depend on each other, but in a way that keeps the
-    promise (Bates et al., Annals of Statistics 2023, theorem 2).
+    share · k / N. Conformal p-values of one key that share a calibration depend on each other, but in a way that keeps
+    the promise (Bates et al., Annals of Statistics 2023, theorem 2). None of n calibration images makes a p-value
+    smaller than 1 / (n + 1): a few unknown images among many need a large n.
     """
     order = np.argsort(p_values, kind="stable")
-    passed = p_values[order] <= share * np.arange(1, len(order) + 1) / len(order)
+    allowed = share * np.arange(1, len(order) + 1) / len(order)
+    passed = p_values[order] <= allowed * (1 + 1e-9)  # p-values on a grid often reach it exactly
     called = np.zeros(len(order), bool)
     called[order[: np.flatnonzero(passed)[-1] + 1 if passed.any() else 0]] = True
     return called

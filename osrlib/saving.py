@@ -51,23 +51,38 @@ NETWORKS = {
 """The networks that a file may hold: a network → the arguments that build one like it."""
 
 
-def save(path: checks.Path, tree: dict, about: dict):
-    """Write a tree of values to a file. about: what the header says besides, in values that JSON can hold.
+def save(path: checks.Path, tree: dict, note: dict):
+    """Write a tree of values to a file. note: what the header says besides, in values that JSON can hold.
 
-    ValueError for what cannot be saved: a function or class that the library does not know.
+    ValueError for what cannot be saved: a function or class that the library does not know, a network that differs from
+    those that its class builds, more than one network of your own.
     """
-    arrays = {}
-    told = {"format": FORMAT, "tree": _encode(tree, "", arrays), "about": about | _provenance()}
-    header = json.dumps({"sha256": _digest(told, arrays)} | told, allow_nan=False)
+    arrays = []
+    told = {"format": FORMAT, "tree": _encode(tree, arrays), "about": note | _provenance()}
+    if json.dumps(told).count('{"foreign": ') > 1:
+        raise ValueError("model: expected one network of your own at most, got several")
+    named = {f"{i:05}": array for i, array in enumerate(arrays)}
+    header = json.dumps({"sha256": _digest(told, named)} | told, allow_nan=False)
     with files.whole(path) as file:
-        file.write(safetensors.numpy.save(arrays, {"osrlib": header}))
+        file.write(safetensors.numpy.save(named, {"osrlib": header}))
 
 
-def load(path: checks.Path, model: nn.Module | None = None):
-    """What :func:`save` wrote to a file: (tree, about). model: stands for a network that is not the library's own.
+def load(path: checks.Path, model: nn.Module | None = None) -> dict:
+    """The tree that :func:`save` wrote to a file. model: stands for a network that is not the library's own.
 
-    ValueError for a file that is damaged, or of another kind, or that wants another model.
+    ValueError for a file that is damaged, or of another kind, or that wants another model. (Whoever writes a file can
+    write any line into it: the checksum tells damage, not forgery.)
     """
+    told, arrays = _read(path)
+    return _decode(told["tree"], arrays, model)
+
+
+def about(path: checks.Path) -> dict:
+    """What a detector's file says of itself: when it was saved, by which versions, and what its owner noted."""
+    return _read(path)[0]["about"]
+
+
+def _read(path):
     try:
         with safetensors.safe_open(path, "np") as file:
             header = file.metadata() or {}
@@ -80,12 +95,7 @@ def load(path: checks.Path, model: nn.Module | None = None):
         raise ValueError(f"{path}: expected the format {FORMAT!r}, got {kind!r}; another version of osrlib wrote it")
     if _digest(told, arrays) != digest:
         raise ValueError(f"{path}: expected the SHA-256 that its header says, got another; the file is damaged")
-    return _decode(told["tree"], arrays, model), told["about"]
-
-
-def about(path: checks.Path) -> dict:
-    """What a detector's file says of itself, without loading it."""
-    return load(path)[1]
+    return told, arrays
 
 
 def _provenance():
@@ -105,58 +115,71 @@ def _digest(told, arrays):
     return digest.hexdigest()
 
 
-def _encode(value, name, arrays):
-    """A value as JSON can hold it; its arrays go to the dict, under names that begin with this one."""
+def _encode(value, arrays):
+    """A value as JSON can hold it; its arrays go to the end of the list."""
+    if isinstance(value, torch.Tensor | np.ndarray | np.generic):  # numpy's float64 is a float, too
+        return _put(value, arrays)
     if value is None or isinstance(value, bool | int | float | str):
         return value
-    if isinstance(value, np.generic):
-        return value.item()
-    if isinstance(value, torch.Tensor | np.ndarray):
-        return _put(value, name, arrays)
     if isinstance(value, list | tuple):
-        return {type(value).__name__: [_encode(each, f"{name}.{i}", arrays) for i, each in enumerate(value)]}
+        return {type(value).__name__: [_encode(each, arrays) for each in value]}
     if isinstance(value, dict):
-        return {"dict": [[_encode(key, "", {}), _encode(each, f"{name}.{key}", arrays)] for key, each in value.items()]}
+        return {"dict": [[_encode(key, arrays), _encode(each, arrays)] for key, each in value.items()]}
     if isinstance(value, partial) and not value.args:
-        return {"partial": _encode(value.func, name, arrays), "with": _encode(value.keywords, name, arrays)}
+        return {"partial": _encode(value.func, arrays), "with": _encode(value.keywords, arrays)}
     if isinstance(value, nn.Module):
-        return _encode_network(value, name, arrays)
+        return _encode_network(value, arrays)
     of = value if inspect.isfunction(value) else type(value)
-    if BY_NAME.get(of.__name__) is not of:
-        raise ValueError(f"{name.strip('.')}: expected a score or threshold of the library, got {of.__name__}")
+    name = getattr(of, "__name__", str(of))
+    if BY_NAME.get(name) is not of:
+        raise ValueError(f"detector: expected scores and thresholds of the library, got {name}")
     if inspect.isfunction(value):
-        return {"function": of.__name__}
-    return {"object": of.__name__, "fields": _encode(vars(value), name, arrays)}
+        return {"function": name}
+    return {"object": name, "fields": _encode(vars(value), arrays)}
 
 
-def _put(value, name, arrays):
-    told = {"array": name.strip("."), "torch": isinstance(value, torch.Tensor)}
-    array = value.detach().cpu().numpy() if told["torch"] else value
+def _put(value, arrays):
+    array = value.detach().cpu().numpy() if isinstance(value, torch.Tensor) else np.asarray(value)
+    if array.dtype.kind not in "fiub":
+        raise ValueError(f"detector: expected arrays of numbers, got {array.dtype}")
     # an order of its own is kept: sums in another order would be rounded otherwise
-    told["transposed"] = array.ndim == 2 and array.flags.f_contiguous and not array.flags.c_contiguous
-    arrays[told["array"]] = np.ascontiguousarray(array.T if told["transposed"] else array)
-    return told
+    turned = array.ndim == 2 and array.flags.f_contiguous and not array.flags.c_contiguous
+    kind = next(name for name, one in KINDS.items() if isinstance(value, one))
+    arrays.append(np.array(array.T if turned else array, order="C", ndmin=1))
+    return {"array": len(arrays) - 1, "kind": kind, "turned": turned}
 
 
-def _encode_network(model, name, arrays):
+KINDS = {"tensor": torch.Tensor, "scalar": np.generic, "array": np.ndarray}
+
+
+def _encode_network(model, arrays):
     if type(model) not in NETWORKS:
         return {"foreign": type(model).__name__, "weights": _weights_of(model)}
     arguments = NETWORKS[type(model)](model)
-    own = not any(isinstance(each, nn.Module | list) for each in arguments.values())
-    weights = {key: value.contiguous() for key, value in model.state_dict().items()} if own else {}
-    # the layout decides in which order is added up, and so how is rounded
-    last = any(one.ndim == 4 and one.stride(1) == 1 and one.shape[1] > 1 for one in model.parameters())
+    of_networks = any(isinstance(each, nn.Module | list) for each in arguments.values())
+    weights = {} if of_networks else {key: value.contiguous() for key, value in model.state_dict().items()}
+    if any(value.dtype not in (torch.float32, torch.float64, torch.int64) for value in weights.values()):
+        raise ValueError("model: expected weights in float32 or float64, got others")
+    # what it is made of must be what its class makes
+    if weights and repr(_built(type(model), arguments)) != repr(model):
+        raise ValueError(f"model: expected a {type(model).__name__} of the usual layers, got one with others")
     return {
         "network": type(model).__name__,
-        "channels_last": last,
-        "arguments": _encode(arguments, name, arrays),
-        "weights": _encode(weights, name, arrays),
+        # the layout decides in which order is added up, and so how is rounded
+        "channels_last": any(one.ndim == 4 and one.stride(1) == 1 and one.shape[1] > 1 for one in model.parameters()),
+        "arguments": _encode(arguments, arrays),
+        "weights": _encode(weights, arrays),
     }
+
+
+def _built(network, arguments):
+    with torch.random.fork_rng(devices=[]):  # the caller's random numbers are not to depend on it
+        return network(**arguments)
 
 
 def _weights_of(model):
     """The SHA-256 of a network's weights."""
-    return _digest(None, {key: value.detach().cpu().float().numpy() for key, value in model.state_dict().items()})
+    return _digest(None, {key: value.detach().cpu().double().numpy() for key, value in model.state_dict().items()})
 
 
 def _decode(told, arrays, model):
@@ -166,9 +189,9 @@ def _decode(told, arrays, model):
     kind = next(iter(told))
     content = told[kind]
     if kind == "array":
-        array = arrays[content]
-        array = array.T if told["transposed"] else array
-        return torch.from_numpy(array) if told["torch"] else array
+        array = arrays[f"{content:05}"]
+        array = array.T if told["turned"] else array
+        return {"tensor": torch.from_numpy, "scalar": lambda one: one[0], "array": lambda one: one}[told["kind"]](array)
     if kind in ("list", "tuple"):
         return (list if kind == "list" else tuple)(map(again, content))
     if kind == "dict":
@@ -178,15 +201,14 @@ def _decode(told, arrays, model):
     if kind == "function":
         return BY_NAME[content]
     if kind == "foreign":
-        if model is None or _weights_of(model) != told["weights"]:
-            came = "none" if model is None else "one with other weights"
+        if type(model).__name__ != content or _weights_of(model) != told["weights"]:
+            came = "none" if model is None else f"a {type(model).__name__} with other weights, or another class"
             raise ValueError(f"model: expected the {content} that this detector was saved with, got {came}")
         return model
     if kind == "network":
-        build = {network.__name__: network for network in NETWORKS}[content]
-        with torch.random.fork_rng(devices=[]):  # the caller's random numbers are not to depend on it
-            network = build(**again(told["arguments"]))
+        network = _built({one.__name__: one for one in NETWORKS}[content], again(told["arguments"]))
         if weights := again(told["weights"]):
+            network.to(next(value.dtype for value in weights.values() if value.is_floating_point()))
             network.load_state_dict(weights)
             network.to(memory_format=torch.channels_last if told["channels_last"] else torch.contiguous_format)
         return network.eval()

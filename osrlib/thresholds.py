@@ -8,7 +8,7 @@ import numpy as np
 import scipy
 
 from osrlib import checks
-from osrlib.checks import Finite, Labels, Mask, Numbers, PartShare, PositiveShare, PValues, Share
+from osrlib.checks import Count, Finite, Labels, Mask, Numbers, PartShare, PositiveShare, PValues, Share
 
 TailShare = checks.number("a number in (0, 0.5]", lambda value: 0 < value <= 0.5)
 
@@ -168,10 +168,13 @@ class Conformal(Threshold):
         self.alpha = alpha
         self.needs = max(1, int(np.ceil(1 / alpha - 1 - 1e-9)))
 
+    def rank(self, n: Count) -> int:
+        """Which of n scores is the line, counted from the smallest."""
+        return max(1, int(np.ceil((n + 1) * (1 - self.alpha) - 1e-9)))
+
     def line(self, scores):
-        rank = max(1, int(np.ceil((len(scores) + 1) * (1 - self.alpha) - 1e-9)))
         self.calibration = np.sort(scores)
-        return self.calibration[rank - 1]
+        return self.calibration[self.rank(len(scores)) - 1]
 
     def p_values(self, scores: Numbers["N"]):
         """The share of calibration scores, the new one counted among them, that are at least as large: [N] in (0, 1].

@@ -33,6 +33,8 @@ def folder(tmp_path):
         Image.fromarray(255 - image).resize((90, 90)).save(place / ("below" if i == 3 else ".") / f"{i}.png")
     np.savez(place / "shard.npz", images=data.load("noise").images[:40])
     np.savez(place / "other.npz", labels=np.arange(3))
+    np.savez(place / "large.npz", images=np.zeros((2, 32, 32), np.uint8))
+    (place / "torn.npz").write_bytes((place / "shard.npz").read_bytes()[:900])
     (place / "notes.txt").write_text("no picture")
     return place
 
@@ -43,10 +45,10 @@ def lines(table):
 
 
 def test_every_line_is_what_the_detector_says(rule, folder, tmp_path, capsys):
-    assert main(["decide", str(folder), "--rule", str(rule), "--csv", str(tmp_path / "out.csv")]) == 1
+    assert main(["decide", str(folder), "--rule", str(rule), "--csv", str(tmp_path / "out.csv")]) == 3
     said, found = capsys.readouterr(), lines(tmp_path / "out.csv")
-    assert "47 decided" in said.out and "2 skipped" in said.out
-    assert "skipped notes.txt: cannot identify" in said.err and "skipped other.npz" in said.err
+    assert "47 decided" in said.out and "4 skipped" in said.out
+    assert all(f"skipped {name}: " in said.err for name in ("notes.txt", "other.npz", "large.npz", "torn.npz"))
     detector, drawn = OpenSetClassifier.load(rule), [line for line in found if "[" not in line["file"]]
     decision = detector.decide(np.stack([pictures.to_mnist(Image.open(folder / line["file"])) for line in drawn]))
     labels = ["unknown" if label == UNKNOWN else str(label) for label in decision.labels]
@@ -60,22 +62,47 @@ def test_every_line_is_what_the_detector_says(rule, folder, tmp_path, capsys):
 
 
 def test_an_interrupted_call_goes_on(rule, folder, tmp_path, monkeypatch):
-    calls, decide = [], bulk.part
+    calls, decide = [], bulk._part
 
     def broken(**arguments):
-        calls.append(arguments["names"])
+        calls.append(arguments["found"])
         if len(calls) == 2:
             raise KeyboardInterrupt
         return decide(**arguments)
 
-    monkeypatch.setattr(bulk, "part", broken)
+    monkeypatch.setattr(bulk, "_part", broken)
     with pytest.raises(SystemExit, match="the next run goes on from there"):
         bulk.decide(folder, rule, tmp_path / "a.csv", 2, jobs=1, progress=False)
     told = bulk.decide(folder, rule, tmp_path / "a.csv", 2, jobs=1, progress=False)
     assert calls.count(calls[0]) == 1 and told["decided"] == 47 == len(lines(tmp_path / "a.csv"))
-    monkeypatch.setattr(bulk, "part", decide)
+    monkeypatch.setattr(bulk, "_part", decide)
     bulk.decide(folder, rule, tmp_path / "b.csv", 500, jobs=1, progress=False)
     assert lines(tmp_path / "a.csv") == lines(tmp_path / "b.csv")
+
+
+def test_what_has_changed_is_decided_anew(mtae, rule, folder, tmp_path, monkeypatch):
+    decide, calls = bulk._part, []
+
+    def broken(**arguments):
+        calls.append(1)
+        if len(calls) == 4:
+            raise KeyboardInterrupt
+        return decide(**arguments)
+
+    monkeypatch.setattr(bulk, "_part", broken)
+    mine, other = tmp_path / "rule.safetensors", data.load("mnist").images[8]
+    mine.write_bytes(rule.read_bytes())
+    with pytest.raises(SystemExit):
+        bulk.decide(folder, mine, tmp_path / "a.csv", 2, jobs=1, progress=False)
+    Image.fromarray(255 - other).resize((90, 90)).save(folder / "0.png")
+    strict = OpenSetClassifier(mtae, {"norm": (scores.norm, Conformal(0.9))}).fit(data.load("mnist").images[:200])
+    strict.save(mine)
+    for table in ("a.csv", "b.csv"):
+        bulk.decide(folder, mine, tmp_path / table, 2, jobs=1, progress=False)
+    assert lines(tmp_path / "a.csv") == lines(tmp_path / "b.csv")
+    assert sum(line["label"] == "unknown" for line in lines(tmp_path / "a.csv")) > 40
+    with pytest.raises(ValueError, match="table: expected a new file"):
+        bulk.decide(folder, mine, tmp_path / "a.csv")
 
 
 def test_memory_does_not_grow_with_the_number_of_shards(rule, tmp_path):

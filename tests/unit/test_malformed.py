@@ -61,7 +61,7 @@ GIVEN = {  # a valid value where the annotation tells too little: by argument, o
     "TailModel.scores": NUMBERS, "keys": KEYS, "high": 9.0, "scheduler": None, "file": "rows", "path": "one.png",
     "histories": {"a": [{"epoch": 1, "x": 2.0}]}, "key": "x", "titles": ["a"] * 60, "worlds": {"a": NUMBERS},
     "fmt": ".1%", "look.kind": "photo", "read_file.kind": "photo", "price_interval.n": 99, "most_refused.n": 99,
-    "part.names": ["one.png"], "part.source": ".", "part.rule": "saved", "part.folder": "parts", "decide.source": ".",
+    "decide.source": ".",
     "decide.rule": "saved", "decide.table": "table.csv", "count": 1, "share_interval.n": 9,
     "saving.load.path": "saved", "about.path": "saved", "OpenSetClassifier.load.path": "saved", "number": "6.1",
     "check.value": 0.5, "weights": {"mtae": models.MultiTaskAE()}, "name": "noise",
@@ -72,7 +72,14 @@ GIVEN = {  # a valid value where the annotation tells too little: by argument, o
     "result": "rule", "folder": ".",
     "compute": partial(lambda model, images: {"code": images}),
 } | {f"{metric}.unknown": NUMBERS for metric in ("expected_cost", "auroc", "aupr", "fpr_at_95", "oscr")}  # fmt: skip
-DEAR = ("protocol.row", "bulk.decide", "speed.cost.measure", "zoo.train", "detector.OpenSetClassifier.recommended")
+DEAR = (
+    "protocol.row",
+    "bulk.decide",
+    "bulk.part",
+    "speed.cost.measure",
+    "zoo.train",
+    "detector.OpenSetClassifier.recommended",
+)
 """What takes its time on good arguments, and is tested elsewhere."""
 BARE = {  # public arguments without an annotation, and why
     r"checks\..*": "what makes annotations",

@@ -110,9 +110,32 @@ def test_a_network_of_your_own_is_asked_for_and_known_by_its_weights(digits, tmp
 
 def test_what_is_not_of_the_library_is_not_saved(mtae, tmp_path):
     for score in (lambda output: scores.norm(output), np.linalg.norm, partial(scores.norm, unit=np.linalg.norm)):
-        with pytest.raises(ValueError, match="expected a score or threshold of the library"):
+        with pytest.raises(ValueError, match="expected scores and thresholds of the library"):
             OpenSetClassifier(mtae, {"norm": (score, MeanStd())}).save(tmp_path / "no")
+    keys = {"msp": (scores.msp, MeanStd())}
+    unusual = models.SigmoidAE()
+    unusual.encoder.relu = nn.GELU()
+    for model, word in (
+        (models.C2AE(10, models.Decoder()), "of the usual layers"),
+        (unusual, "of the usual layers"),
+        (models.SigmoidAE().bfloat16(), "float32 or float64"),
+        (models.Ensemble([Mine(), Mine()]), "one network of your own at most"),
+    ):
+        with pytest.raises(ValueError, match=word):
+            OpenSetClassifier(model, keys).save(tmp_path / "no")
     assert not list(tmp_path.iterdir())  # nothing is left
+
+
+def test_numbers_keep_their_type(mtae, digits, tmp_path):
+    keys = {"norm": (partial(scores.norm, unit=np.float64(0.31)), Conformal(0.1))}
+    for model in (mtae, models.SigmoidAE(3).double()):
+        same(OpenSetClassifier(model, keys).fit(digits.images), tmp_path / "a", digits.images)
+
+
+def test_log_probabilities_are_no_logits(digits):
+    output = infer(zoo.load("baseline"), digits.images)
+    with pytest.raises(ValueError, match="got log-probabilities"):
+        OpenSetClassifier.from_arrays(output.logits, output.code, digits.labels, (output.logits, output.code))
 
 
 def test_a_damaged_or_foreign_file_is_refused_in_words(mtae, digits, tmp_path):
