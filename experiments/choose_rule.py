@@ -126,7 +126,7 @@ def summary():
         "winner": {"kind": kind, "rule": rule},
         "ranked": [" / ".join(name) for name in ranked.index[:10]],
         "by_kind": {name: {one: by_seed(lines, name, one) for one in ("kNN", rule)} for name in KINDS},
-        "by_rule": {name: by_seed(lines, kind, name) for name in {*SHOWN, *close}},
+        "by_rule": {name: by_seed(lines, kind, name) for name in dict.fromkeys((*SHOWN, *close))},
         "made_up": {world: by_class[world].tolist() for world in (*NEAR, *HALVES)}
         | {"halves by kNN": by_distance["halves"].tolist()},
         "nested": {key: {"mean": alone[key].mean(), "std": alone[key].std()} for key in alone}

@@ -1,6 +1,6 @@
 """The protocol's runs: every network, split and seed, into ``results/protocol.csv`` and ``reference.json``.
 
-    python -m experiments.run_protocol          on this machine: about three hours on two cores
+    python -m experiments.run_protocol          on this machine: two and a half hours on two cores
     python -m experiments.run_protocol --backend dask --scheduler tcp://host:8786
 
 What is finished stays finished: an interrupted sweep goes on where it stopped. A Dask worker needs osrlib and MNIST.
