@@ -11,7 +11,7 @@ import pytest
 from PIL import Image, ImageDraw
 from skimage import data as photographs
 
-from osrlib import UNKNOWN, data, pictures
+from osrlib import UNKNOWN, data, pictures, zoo
 from osrlib.detector import OpenSetClassifier
 from osrlib.output import infer
 
@@ -197,6 +197,55 @@ def test_digits_on_spoilt_pages_are_named_rightly_or_refused(spoil):
     said, before = (rule.predict(these) for these in (np.stack(images), digits.images))
     wrong, wrong_before = (((one != digits.labels) & (one != UNKNOWN)).mean() for one in (said, before))
     assert (said == digits.labels).mean() >= 0.9 and wrong - wrong_before <= 0.01
+
+
+STRAIGHT = {
+    "1": [[(300, 120), (300, 680)]],
+    "4": [[(360, 120), (120, 460), (480, 460)], [(380, 260), (380, 680)]],
+    "7": [[(120, 140), (480, 140), (260, 680)], [(200, 400), (460, 400)]],
+    "2": [[(120, 140), (480, 140), (120, 660), (480, 660)]],
+}
+
+
+@pytest.mark.parametrize("pen", [6, 12, 30])
+@pytest.mark.parametrize("name", STRAIGHT)
+def test_straight_strokes_are_no_ruled_lines(name, pen):
+    sheet = Image.new("L", (600, 800), 245)
+    for stroke in STRAIGHT[name]:
+        ImageDraw.Draw(sheet).line(stroke, fill=30, width=pen)
+    readings = [pictures.look(sheet)]
+    if name != "1":  # cropped to its ink, a 1 is an even page
+        readings.append(pictures.look(sheet.crop(Image.eval(sheet, lambda value: 245 - value).getbbox())))
+    for reading in readings:
+        assert "ruled" not in " ".join(reading.notes)
+    said = infer(zoo.load("mtae-rule"), np.stack([one.image for one in readings])).guess
+    assert set(said.tolist()) == {int(name)}
+
+
+@pytest.mark.parametrize("both", [False, True])
+def test_ruled_paper_may_be_turned_and_alone_it_is_empty(both):
+    page = as_image(ruled(seven(), 50, 150, both))
+    for angle in (0.6, 1, 3, -4):
+        turned = page.rotate(angle, Image.Resampling.BICUBIC, fillcolor=240)
+        edge = int(np.sin(np.deg2rad(abs(angle))) * 800) + 2
+        reading = pictures.look(turned.crop((edge, edge, 600 - edge, 800 - edge)))
+        assert infer(zoo.load("mtae-rule"), reading.image[None]).guess[0] == 7, angle
+    with pytest.raises(ValueError, match="an even page"):
+        pictures.look(as_image(ruled(np.full((800, 600), 240.0), 50, 150, both)))
+
+
+@pytest.mark.parametrize(
+    "paper, ink", [(60, 10), (110, 20), (127, 30), (180, 60), (128, 255), (180, 255), (40, 200), (200, 150)]
+)
+def test_ink_may_be_darker_or_lighter_than_any_paper(paper, ink, expected):
+    page = np.asarray(drawing((600, 400), "L", 0, 255, (240, 80, 340, 320)), float)
+    grey = ink + (paper - ink) * page / 255
+    for one in (grey, grainy(grey, 4)):
+        assert apart(pictures.to_mnist(as_image(one)), expected) < 8
+
+
+def test_ink_may_differ_from_paper_in_colour_alone(expected):
+    assert apart(pictures.to_mnist(drawing(ink=(20, 150, 20), paper=(230, 35, 30))), expected) < 8
 
 
 def test_several_digits_are_told_and_read_one_by_one(mtae):
