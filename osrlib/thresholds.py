@@ -159,9 +159,9 @@ class TwoTail(Threshold):
 class Conformal(Threshold):
     """Split-conformal threshold: a new known image is refused with probability at most alpha (Vovk et al. 2005).
 
-    The line is the ⌈(n + 1)(1 − alpha)⌉-th smallest of the n scores, the first at the least. The promise holds on
-    average over draws of the calibration images, if those and the new image are exchangeable: calibrate on images that
-    the model was not trained on. Fewer than 1 / alpha − 1 images cannot carry the promise.
+    The line is the ⌈(n + 1)(1 − alpha)⌉-th smallest of n scores, the first at the least; n ≥ 1 / alpha − 1. The promise
+    holds on average over draws of the calibration images, if those and the new image are exchangeable:
+    calibrate on images that the model was not trained on.
     """
 
     def __init__(self, alpha: PartShare = 0.05):
@@ -188,10 +188,9 @@ class Conformal(Threshold):
 class ClassConformal:
     """Split-conformal thresholds, one for each class: the promise of :class:`Conformal` holds inside every class.
 
-    classes put each image into one group, and may be anything that is computed from the image alone: here, the class
-    that the classifier names (Mondrian conformal prediction, Vovk et al. 2005, section 4.5). Every class needs its own
-    1 / alpha − 1 calibration images; an image of a class that has none is refused. It asks for the classes in each
-    call: it is no threshold for :class:`osrlib.detector.OpenSetClassifier`.
+    classes may be anything that is computed from the image alone: here, the class that the classifier names (Mondrian
+    conformal prediction, Vovk et al. 2005, section 4.5). Every class needs its own 1 / alpha − 1 calibration images; an
+    image of a class that has none is refused. It is no threshold for :class:`osrlib.detector.OpenSetClassifier`.
     """
 
     def __init__(self, alpha: PartShare = 0.05):
@@ -233,8 +232,7 @@ def any_of(first: Mask["N"], *others: Mask["N"]):
 def union_bound(p_values: PValues["S N"], alphas: Numbers["S"]):
     """One p-value out of S, however they depend on each other: the smallest pᵢ · Σα / αᵢ, at most 1. Returns [N].
 
-    The weighted Bonferroni correction. But for rounding, it is at most Σα where some pᵢ is at most its αᵢ: it agrees
-    with :func:`any_of` over conformal thresholds.
+    The weighted Bonferroni correction. But for rounding, it agrees with :func:`any_of` over conformal thresholds.
     """
     if not (alphas > 0).all():
         raise ValueError("alphas: expected numbers > 0, got others")
@@ -244,8 +242,7 @@ def union_bound(p_values: PValues["S N"], alphas: Numbers["S"]):
 def fisher(p_values: PValues["S N"]):
     """S p-values joined into one unknownness: −Σ log pᵢ, larger = more unknown (Fisher 1932, section 21.1).
 
-    Images that are fairly strange to each score come before those that are strange to one. Fisher's own test would need
-    independent p-values: set a line on held-back images in its place. Returns float [N].
+    Fisher's own test would need independent p-values: set a line on held-back images in its place. Returns float [N].
     """
     return -np.log(p_values).sum(0)
 
