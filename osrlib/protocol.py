@@ -62,7 +62,7 @@ NETWORKS = {
 MEMBERS = {"three turned and warped": 3}
 """How many networks a run trains, where it is more than one."""
 ONCE = ("three turned and warped", "wide", "well-trained")
-"""What is run with the first seed alone: a run takes minutes."""
+"""These have the first seed alone, since a run takes minutes."""
 
 
 Network = checks.name_of(NETWORKS)
