@@ -1,4 +1,4 @@
-/* Any picture in MNIST's format, step by step as in Python's to_mnist: what is drawn or uploaded passes through here.
+/* Any picture in MNIST's format, as Python's to_mnist has it for a clean page: what is drawn or uploaded passes here.
  *
  * A picture is { grey, height, width }: grey levels, row by row, in [0, 1] where nothing else is said.
  */
@@ -48,10 +48,16 @@ osr.ink = ({ grey, height, width }, border) => {
   const paper = osr.quantile(border, 0.5);
   const level = (value) => (paper > 0.5 ? 1 - value : value); // dark strokes on light paper, turned
   const ink = grey.map((value) => Math.max(0, level(value) - level(paper)));
-  const most = ink.reduce((largest, value) => Math.max(largest, value), 0);
+  const most = osr.strongest(ink);
   const shadow = 1.2 * osr.quantile(osr.distances(border), 0.95); // a soft shadow over the page is not a stroke
   const isDrawn = (value) => most >= 0.05 && value > shadow;
-  return { grey: ink.map((value) => (isDrawn(value) ? value / most : 0)), height, width };
+  return { grey: ink.map((value) => (isDrawn(value) ? Math.min(1, value / most) : 0)), height, width };
+};
+
+/* The mean of the largest thousandth. */
+osr.strongest = (ink) => {
+  const largest = Float64Array.from(ink).sort().slice(-Math.max(1, Math.floor(ink.length / 1000)));
+  return osr.sum(largest) / largest.length;
 };
 
 /* The smallest box around all strokes, null where there are none. */

@@ -13,7 +13,7 @@ from osrlib.detector import OpenSetClassifier
 
 MODULES = [module.name for module in pkgutil.walk_packages(osrlib.__path__, "osrlib.")]
 HEAVY = ("IPython", "matplotlib", "pandas", "scipy.stats", "sklearn", "skimage", "torchvision")
-FIGURES = ("osrlib.plots", "osrlib.pictures", "osrlib.sweep")
+FIGURES = ("osrlib.plots", "osrlib.pictures", "osrlib.cleaning", "osrlib.sweep", "osrlib.bulk", "osrlib.__main__")
 """Who asks for one of these wants what it brings along."""
 
 
