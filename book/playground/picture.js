@@ -56,7 +56,9 @@ osr.ink = ({ grey, height, width }, border) => {
 
 /* The mean of the largest thousandth. */
 osr.strongest = (ink) => {
-  const largest = Float64Array.from(ink).sort().slice(-Math.max(1, Math.floor(ink.length / 1000)));
+  const largest = Float64Array.from(ink)
+    .sort()
+    .slice(-Math.max(1, Math.floor(ink.length / 1000)));
   return osr.sum(largest) / largest.length;
 };
 
