@@ -8,7 +8,8 @@ import scipy
 from jaxtyping import Bool
 
 from osrlib import checks
-from osrlib.checks import Count, Numbers, PartShare, PValues, Seed, whole_number
+from osrlib.checks import Count, Images, Numbers, PartShare, PValues, Seed, whole_number
+from osrlib.detector import OpenSetClassifier
 from osrlib.thresholds import Conformal
 
 
@@ -97,6 +98,61 @@ def discoveries(p_values: PValues["N"], share: PartShare = 0.1) -> Bool[np.ndarr
     called = np.zeros(len(order), bool)
     called[order[: np.flatnonzero(passed)[-1] + 1 if passed.any() else 0]] = True
     return called
+
+
+def card(detector: OpenSetClassifier, worlds: checks.named(Images)) -> str:
+    """What a fitted detector promises, what it was seen to do, and what it does not promise: Markdown, to go with it.
+
+    worlds: name → images that it is tried on, uint8 [N, 28, 28]; shares come with their interval of 95 %.
+    """
+    lines = [key.threshold for key in detector.keys.values()]
+    if not all(isinstance(line, Conformal) for line in lines):
+        raise ValueError("detector: expected conformal thresholds, which promise something, got others")
+    promised = [
+        (name, f"{line.alpha:.2%}", f"{n:,}", _range(price_interval(n, line.alpha)))
+        for name, line in zip(detector.keys, lines, strict=True)
+        if (n := len(line.calibration))
+    ]
+    seen = []
+    for name, images in worlds.items():
+        decision = detector.decide(images)
+        n, refused = len(images), int((decision.labels != decision.guess).sum())
+        seen.append((name, f"{n:,}", f"{refused / n:.1%}", _range(share_interval(refused, n))))
+    return CARD.format(
+        alpha=sum(line.alpha for line in lines),
+        promised=_table(("key", "at most", "calibration images", "price of this calibration"), promised),
+        seen=_table(("images", "number", "refused", "95 % interval"), seen),
+    )
+
+
+CARD = """# A detector that can say unknown
+
+## Promised
+
+Of images like those that calibrated it, at most {alpha:.2%} are refused, on average over calibrations. The price of this
+one calibration lies, with a probability of 95 %, in the last column.
+
+{promised}
+
+## Seen
+
+{seen}
+
+## Not promised
+
+- That any share of unknown images is refused: what was seen above holds for those images.
+- Anything for known images of another kind than the calibration images: other pens, cameras, people.
+- That the promise still holds tomorrow: watch the p-values.
+"""
+
+
+def _table(head, rows):
+    return "\n".join(f"| {' | '.join(row)} |" for row in (head, ["---"] * len(head), *rows))
+
+
+def _range(interval):
+    low, high = interval
+    return f"{low:.2%} to {high:.2%}"
 
 
 checks.guard(__name__)

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import scipy
 
-from osrlib import promise
+from osrlib import data, promise, scores
+from osrlib.detector import OpenSetClassifier
 from osrlib.thresholds import Conformal
 
 
@@ -64,3 +65,14 @@ def test_false_discoveries_are_as_few_as_said():
     wanted = scipy.stats.false_discovery_control(values) <= 0.5
     np.testing.assert_array_equal(promise.discoveries(values, 0.5), wanted)
     assert not promise.discoveries(np.ones(5), 0.1).any()
+
+
+def test_the_card_says_what_is_promised_and_what_was_seen(mtae, digits):
+    noise = data.load("noise").images[:50]
+    detector = OpenSetClassifier(mtae, {"norm": (scores.norm, Conformal(0.05))}).fit(digits.images)
+    card = promise.card(detector, {"digits": digits.images, "noise": noise})
+    low, high = promise.price_interval(500, 0.05)
+    assert f"| norm | 5.00% | 500 | {low:.2%} to {high:.2%} |" in card
+    assert "| noise | 50 | 100.0% | 92.89% to 100.00% |" in card and "at most 5.00% are refused" in card
+    with pytest.raises(ValueError, match="detector: expected conformal thresholds"):
+        promise.card(OpenSetClassifier.report(mtae).fit(digits.images), {"noise": noise})

@@ -1,0 +1,47 @@
+"""A detector as a service: pip install "fastapi" "uvicorn" "onnxruntime", then python serve.py rule.onnx [PORT].
+
+POST /decide with pixels: {"images": [[[0, … 28 numbers], … 28 rows], …]}, bright strokes on black, 0 to 255. For each
+image it answers a label (null: unknown), a p-value, and which key refused (null: none).
+"""
+
+import sys
+
+import numpy as np
+import onnxruntime
+import uvicorn
+from fastapi import FastAPI, HTTPException
+from pydantic import BaseModel, Field
+
+
+class Pictures(BaseModel):
+    images: list = Field(min_length=1, max_length=1000)
+
+
+def service(path):
+    session, app = onnxruntime.InferenceSession(path), FastAPI(title="A detector that can say unknown")
+    keys = session.get_modelmeta().custom_metadata_map["keys"].split("\n")
+    classes = int(session.get_modelmeta().custom_metadata_map["classes"])
+
+    @app.post("/decide")
+    def decide(pictures: Pictures):
+        try:
+            images = np.array(pictures.images, dtype=np.float64)
+        except (ValueError, TypeError):
+            raise HTTPException(422, "images: expected numbers, as many in each row") from None
+        if images.shape[1:] != (28, 28) or not ((images >= 0) & (images <= 255)).all():
+            raise HTTPException(422, f"images: expected [N, 28, 28] in 0..255, got {list(images.shape)}")
+        answers = zip(*session.run(None, {"images": np.rint(images).astype(np.uint8)}), strict=True)
+        return [
+            {
+                "label": int(label) if label < classes else None,
+                "p_value": float(p),
+                "refused_by": keys[key] if key >= 0 else None,
+            }
+            for label, p, key in answers
+        ]
+
+    return app
+
+
+if __name__ == "__main__":
+    uvicorn.run(service(sys.argv[1]), port=int(sys.argv[2]) if len(sys.argv) > 2 else 8000)
