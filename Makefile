@@ -90,7 +90,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import ensurepip' || { echo "Python cannot make an environment. On Debian and Ubuntu: apt install python3-venv"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(PY) -m pip install --quiet --upgrade pip
-	$(PY) -m pip install --quiet --constraint $(CONSTRAINTS) --editable ".[book,test]"
+	$(PY) -m pip install --quiet --constraint $(CONSTRAINTS) --editable ".[book,service,test]"
 	@touch $@
 
 clean: ## removes what was built, and the environment

@@ -156,6 +156,12 @@ class OpenSetClassifier:
         keys = {name: tuple(key) for name, key in self.keys.items()}
         saving.save(path, {"model": self.model, "keys": keys, "rule": self.rule}, note)
 
+    def to_onnx(self, path: checks.Path):
+        """Write the detector as ONNX, for programs without Python: see :mod:`osrlib.export`, which it needs."""
+        from osrlib import export
+
+        export.to_onnx(self, path)
+
     @property
     def lines(self) -> dict:
         """Dict name → the value of its threshold, in the unit of the score."""

@@ -97,19 +97,27 @@ class _Energy(nn.Module):
 
 
 class _Nearest(nn.Module):
-    """Known codes as float16, half of the file: they are rounded in the fourth digit."""
+    """Known codes in twelve bits a number, so that the file stays small: eight bits, and four more, two in a byte."""
 
     def __init__(self, score):
         super().__init__()
         if score.k != 1:
             raise ValueError(f"detector: expected a kNN with k = 1, got k = {score.k}")
         self.power, self.in_class = score.normalise, score.in_class
-        self.bank = nn.Parameter(torch.cat([*score.banks.values()]).half(), requires_grad=False)
+        bank = torch.cat([*score.banks.values()])
+        low, high = bank.amin(0), bank.amax(0)
+        self.low, self.step = _fixed(low), _fixed((high - low).clamp_min(1e-12) / 4095)
+        steps = ((bank - self.low) / self.step).round().int()
+        self.register_buffer("coarse", (steps // 16).byte())
+        fine = nn.functional.pad(steps % 16, (0, bank.shape[1] % 2))
+        self.register_buffer("fine", (fine[:, ::2] * 16 + fine[:, 1::2]).byte())
         classes = [torch.full((len(bank),), label) for label, bank in score.banks.items()]
-        self.register_buffer("labels", torch.cat(classes))
+        self.register_buffer("labels", torch.cat(classes).int())
 
     def forward(self, logits, code, guess):
-        bank = self.bank.float()
+        fine = self.fine.int()
+        fine = torch.stack([fine // 16, fine % 16], 2).flatten(1)[:, : self.coarse.shape[1]]
+        bank = (self.coarse.int() * 16 + fine) * self.step + self.low
         place = code / code.norm(dim=1, keepdim=True).clamp_min(1e-12) ** self.power
         closeness = place @ bank.T - bank.square().sum(1) / 2
         if self.in_class:

@@ -8,7 +8,7 @@ import scipy
 from jaxtyping import Bool
 
 from osrlib import checks
-from osrlib.checks import Count, Images, Numbers, PartShare, PValues, Seed, whole_number
+from osrlib.checks import Count, Numbers, PartShare, Pixels, PValues, Seed, whole_number
 from osrlib.detector import OpenSetClassifier
 from osrlib.thresholds import Conformal
 
@@ -100,7 +100,7 @@ def discoveries(p_values: PValues["N"], share: PartShare = 0.1) -> Bool[np.ndarr
     return called
 
 
-def card(detector: OpenSetClassifier, worlds: checks.named(Images)) -> str:
+def card(detector: OpenSetClassifier, worlds: checks.named(Pixels["_ 28 28"])) -> str:
     """What a fitted detector promises, what it was seen to do, and what it does not promise: Markdown, to go with it.
 
     worlds: name → images that it is tried on, uint8 [N, 28, 28]; shares come with their interval of 95 %.
@@ -129,8 +129,8 @@ CARD = """# A detector that can say unknown
 
 ## Promised
 
-Of images like those that calibrated it, at most {alpha:.2%} are refused, on average over calibrations. The price of this
-one calibration lies, with a probability of 95 %, in the last column.
+Of images like those that calibrated it, at most {alpha:.2%} are refused, on average over calibrations.
+The price of this one calibration lies, with a probability of 95 %, in the last column.
 
 {promised}
 

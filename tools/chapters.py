@@ -22,7 +22,7 @@ SETUP = """\
 import importlib.util
 
 if importlib.util.find_spec("osrlib") is None:
-    %pip install --quiet "{distribution} @ git+{repository}"
+    %pip install --quiet "{distribution}{extra} @ git+{repository}"
 """
 
 
@@ -64,7 +64,8 @@ def to_notebook(name, change=lambda text: text, address=None):
     """
     text = (paths.CHAPTERS / f"{name}.md").read_text(encoding="utf-8")
     notebook = jupytext.reads(change(text), fmt="md:myst")
-    setup = SETUP.format(distribution=DISTRIBUTION, repository=config(address)["repository"]["url"])
+    extra = "[service]" if "onnxruntime" in text else ""
+    setup = SETUP.format(distribution=DISTRIBUTION, extra=extra, repository=config(address)["repository"]["url"])
     notebook.cells.insert(1, nbformat.v4.new_code_cell(setup.rstrip(), metadata={"tags": ["remove-cell"]}))
     for i, cell in enumerate(notebook.cells):
         cell["id"] = f"cell-{i:03}"

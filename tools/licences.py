@@ -75,7 +75,7 @@ def licence(package):
 
 def askers():
     """Who asks for which package in this environment: dict package → list, the nearest to osrlib first."""
-    found, queue = {}, [(DISTRIBUTION, extra) for extra in ("", "book", "test")]
+    found, queue = {}, [(DISTRIBUTION, extra) for extra in ("", "book", "service", "test")]
     for package, extra in queue:  # which grows meanwhile
         try:
             wanted = [Requirement(line) for line in requires(package) or []]
@@ -156,7 +156,7 @@ def page():
             + ".",
             "",
             "The licence is what a package's metadata says, with a comma between several. It is asked for by the "
-            "library itself (`osrlib`), by its extras `book` and `test`, or by another package.",
+            "library itself (`osrlib`), by its extras `book`, `service` and `test`, or by another package.",
             "",
             "| package | version | licence | asked for by |",
             "|---|---|---|---|",

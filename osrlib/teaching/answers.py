@@ -817,3 +817,98 @@ def stricter_door(answer):
         expect(not same(got, np.where(p_values > alpha, unknown, guess)), "Small p-values are those of strange images.")
         expect(same(got, np.where(p_values <= alpha, unknown, guess)), f"With α = {alpha:g}, other labels are right.")
     return "No line was drawn again: a p-value answers for every α at once."
+
+
+@check("11.1")
+def price_of_a_line(answer):
+    """``price(scores, alpha)``: which share of known images lies beyond a line set by n of them, spread evenly."""
+    price, random = function(answer, "price(scores, alpha)"), np.random.default_rng(0)
+    for n, alpha in ((99, 0.01), (250, 0.1), (1000, 0.05)):
+        calibration = random.random(n)
+        line = thresholds.Conformal(alpha).fit(calibration).value
+        (got,) = numbers([price(calibration.copy(), alpha)], 1, "a share")
+        expect(not same(got, line), "That is the line. How much of the way from 0 to 1 lies beyond it?")
+        expect(not same(got, alpha), "That is what was promised, on average. What did these n images come to?")
+        expect(
+            not same(got, (calibration > line).mean()),
+            "That counts the calibration images themselves. Others are to come, and they are spread evenly.",
+        )
+        expect(same(got, 1 - line), "The line is the ⌈(n + 1)(1 − α)⌉-th smallest score; beyond it lies 1 − line.")
+    return "One line, one price: it scatters around what was promised."
+
+
+@check("11.2")
+def line_that_keeps_up(answer):
+    """``keep_up(start, scores, known, alpha)``: the line after each day, by the latest 500 known scores."""
+    keep_up, random = function(answer, "keep_up(start, scores, known, alpha)"), np.random.default_rng(0)
+    start, days, known = random.normal(size=800), random.normal(size=(60, 100)), random.random((60, 100)) < 0.9
+    days[~known] += 6
+    days[30:] += 0.5  # a slow change, made quick
+    got = numbers(keep_up(start.copy(), days.copy(), known.copy(), 0.05), 60, "lines")
+
+    def lines(usable):
+        recent = start[-500:]
+        for day, use in zip(days, usable, strict=True):
+            recent = np.concatenate([recent, day[use]])[-500:]
+            yield thresholds.Conformal(0.05).fit(recent).value
+
+    right = np.array(list(lines(known)))
+    expect(
+        not same(got, np.array(list(lines(np.ones_like(known))))),
+        "Now unknown images set the line as well. People have said which are known.",
+    )
+    expect(not got[20:30].mean() < right[20:30].mean() - 0.1, "What is left out because of the line? It moves inwards.")
+    expect(not same(got[1:], right[:-1]), "Each line is a day late: it is to be the one after that day.")
+    expect(same(got, right), "The line after each day: by the latest 500 that people called known, whatever the line.")
+    return "What sets the line must not depend on the line."
+
+
+@check("11.3")
+def call_the_strangers(answer):
+    """``call(p_values, q)``: which images to call unknown, so that a share q of those at most is known, on average."""
+    call, random = function(answer, "call(p_values, q)"), np.random.default_rng(0)
+    steps = np.array([0.2, 0.04, 0.9, 0.011, 0.031, 0.6, 0.021, 0.8, 0.5, 0.7])
+    cases = [(steps, 0.1), (random.permutation(np.r_[random.random(80), random.random(20) / 1000]), 0.2)]
+    for p_values, q in [*cases, (np.full(10, 0.5), 0.1)]:
+        got, ranks = np.asarray(call(p_values.copy(), q)), np.argsort(np.argsort(p_values)) + 1
+        expect(got.shape == p_values.shape and got.dtype == bool, "Expected True or False for each image.")
+        within = p_values <= q * ranks / len(p_values)
+        right = ranks <= max(ranks[within], default=0)
+        sorted_within = within[np.argsort(p_values)]
+        first = int(np.argmin(sorted_within)) if not sorted_within.all() else len(p_values)
+        expect(not (same(got, p_values <= q) and not same(got, right)), "That is a line for each image by itself.")
+        expect(
+            not (same(got, p_values <= q / len(p_values)) and not same(got, right)),
+            "Bonferroni's line: it promises that none at all is known, and calls fewer. The k-th may be larger.",
+        )
+        expect(
+            got.sum() != right.sum() or same(got, right), "The right number of them, but others: back to their places."
+        )
+        expect(
+            not ((same(got, ranks <= first) or same(got, within)) and not same(got, right)),
+            "The largest k that holds counts, though smaller ones may fail on the way.",
+        )
+        expect(same(got, right), "Find the largest k with p₍ₖ₎ ≤ q k / N, and call the k smallest.")
+    return "Of what you call unknown, at most a share q is known, on average."
+
+
+@check("11.4")
+def alarm_of_your_own(answer):
+    """``alarm(calibration, scores)``: after how many images of a stream it sounds, or None."""
+    alarm, random = function(answer, "alarm(calibration, scores)"), np.random.default_rng(3)
+    false, late = 0, []
+    for _ in range(60):
+        got = alarm(random.normal(size=500), random.normal(size=400))
+        expect(got is None or 1 <= got <= 400, "Expected a number of images, 1 to 400, or None.")
+        false += got is not None
+    expect(false <= 7, f"It sounds in {false} of 60 streams in which nothing has changed; 3 may.")
+    for _ in range(10):
+        calibration, stream = random.normal(size=500), random.normal(size=400)
+        stream[100:] += 1.5
+        got = alarm(calibration.copy(), stream.copy())
+        expect(got is not None, "It does not sound where every score has grown by one and a half deviations.")
+        before = alarm(calibration.copy(), stream[:got].copy())
+        expect(before == got, "It sounds at another image when the stream ends there: does it look ahead?")
+        late.append(got - 100)
+    expect(np.median(late) <= 200, f"It sounds {np.median(late):.0f} images after the change; 200 are allowed.")
+    return f"{false} false alarms in 60 quiet streams, and {np.median(late):.0f} images after the change."

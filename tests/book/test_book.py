@@ -114,6 +114,7 @@ TYPED = {
     "08": {"1 %", "2 %", "3 %", "98 %", "97 %"},
     "09": {"1 %"},
     "10": {"1 %", "2 %"},
+    "11": {"1 %", "2 %", "80 %", "60 %", "85 %"},
 }
 NO_PROSE = re.compile(
     r"\A---.*?^---$|^```.*?^```$|^:::\{(?:exercise|dropdown)\}.*?^:::$|^## Quiz.*?^## |\$\$.*?\$\$|\$[^$]*\$|`[^`]*`"
@@ -275,5 +276,5 @@ def test_the_lists_of_packages_agree():
             else:  # CI does not install these
                 assert extra in ("dask", "mutation"), f"{name} is missing from constraints.txt"
     conda = yaml.safe_load((paths.ROOT / "environment.yml").read_text(encoding="utf-8"))["dependencies"]
-    assert {"pip": ["--constraint constraints.txt", "--editable .[book,test]"]} in conda
+    assert {"pip": ["--constraint constraints.txt", "--editable .[book,service,test]"]} in conda
     assert f"python {project()['requires-python']},<3.14" in conda

@@ -28,6 +28,7 @@ HINTS = {  # of the variants to repair, one a chapter
     "1.2": "surest", "2.2": "taken part in the choice", "3.2": "from one call", "4.2": "images beside it",
     "5.2": "letters in it", "6.2": "exchangeable", "7.2": "with the company", "8.2": "have they been seen",
     "9.2": "which digits are among them", "10.1": "dark on a bright page",
+    "11.2": "moves inwards",
 }  # fmt: skip
 NAMESPACE = {
     "np": np, "torch": torch, "Image": Image, "UNKNOWN": UNKNOWN, "data": data, "losses": losses, "metrics": metrics,

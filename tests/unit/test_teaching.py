@@ -7,7 +7,7 @@ import pytest
 import torch
 from skimage.filters import threshold_otsu
 
-from osrlib import UNKNOWN, gram, losses, metrics, models, pictures, scores, thresholds, zoo
+from osrlib import UNKNOWN, gram, losses, metrics, models, pictures, promise, scores, thresholds, zoo
 from osrlib.output import BatchOutput, infer
 from osrlib.teaching import answers, claims  # noqa: F401 the answers fill CHECKS
 from osrlib.teaching.exercises import CHECKS, grade
@@ -169,6 +169,10 @@ def ranked(values, alpha):
     return np.sort(values)[rank(values, alpha) - 1] if rank(values, alpha) <= len(values) else np.inf
 
 
+def keep_up(start, days, known, alpha):
+    return [ranked(np.concatenate([start, days[: i + 1][known[: i + 1]]])[-500:], alpha) for i in range(len(days))]
+
+
 def shares(matrix):
     right, images = matrix.diagonal(), matrix.sum(1)
     return [100 * right[part].sum() / images[part].sum() for part in (slice(10), slice(10, 11), slice(11))]
@@ -254,6 +258,23 @@ ANSWERS = [  # number, answer, a word of the verdict; the chapters' own answers 
     ("10.1", pictures.to_mnist, "right"),
     ("10.2", lambda p_values, guess, alpha, unknown: np.where(p_values < alpha, unknown, guess), "just α"),
     ("10.2", lambda p_values, guess, alpha, unknown: np.where(p_values > alpha, unknown, guess), "strange images"),
+    ("11.1", lambda values, alpha: thresholds.Conformal(alpha).fit(values).value, "That is the line"),
+    ("11.1", lambda values, alpha: alpha, "on average"),
+    ("11.1", lambda values, alpha: (values > ranked(values, alpha)).mean(), "Others are to come"),
+    ("11.2", lambda start, days, known, alpha: keep_up(start, days, np.ones_like(known), alpha), "unknown images set"),
+    (
+        "11.2",
+        lambda start, days, known, alpha: [ranked(start[-500:], alpha), *keep_up(start, days, known, alpha)[:-1]],
+        "a day late",
+    ),
+    ("11.3", lambda p, q: p <= q, "by itself"),
+    ("11.3", lambda p, q: p <= q / len(p), "Bonferroni"),
+    ("11.3", lambda p, q: np.arange(len(p)) < promise.discoveries(p, q).sum(), "places"),
+    ("11.3", lambda p, q: p <= q * (np.argsort(np.argsort(p)) + 1) / len(p), "fail on the way"),
+    ("11.3", promise.discoveries, "right"),
+    ("11.4", lambda calibration, scores: 1, "nothing has changed"),
+    ("11.4", lambda calibration, scores: None, "does not sound"),
+    ("11.4", lambda calibration, scores: 90 if scores.mean() > 0.5 else None, "look ahead"),
 ]
 
 
