@@ -12,6 +12,7 @@ from torch import nn
 
 import osrlib
 from osrlib import checks, thresholds
+from osrlib.detector import OpenSetClassifier
 from osrlib.scores import KNN, Gaussian, Mahalanobis, RelativeMahalanobis, WeightedSum, energy, max_logit, msp
 from osrlib.thresholds import Conformal
 
@@ -166,7 +167,7 @@ class _Sum(nn.Module):
         return sum(slope * (value - mean) for value, slope, mean in zip(values, self.slopes, self.means, strict=True))
 
 
-def to_onnx(detector, path: checks.Path):
+def to_onnx(detector: OpenSetClassifier, path: checks.Path):
     """Write a fitted detector as an ONNX file, of any batch size: see :class:`Decide`.
 
     ValueError for scores, thresholds or rules that have no counterpart here.

@@ -1,4 +1,4 @@
-"""A detector as a service: pip install "fastapi" "uvicorn" "onnxruntime", then python serve.py rule.onnx [PORT].
+"""A detector as a service: ``python -m osrlib.serve rule.onnx [PORT]``. Needs the extra ``service``, and no torch.
 
 POST /decide with pixels: {"images": [[[0, … 28 numbers], … 28 rows], …]}, bright strokes on black, 0 to 255. For each
 image it answers a label (null: unknown), a p-value, and which key refused (null: none).

@@ -8,11 +8,11 @@ import time
 import urllib.error
 import urllib.request
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 import onnxruntime
 import pytest
+import torch
 
 from osrlib import data, export, models, scores, thresholds, zoo
 from osrlib.detector import OpenSetClassifier
@@ -20,7 +20,6 @@ from osrlib.output import infer
 from osrlib.scores import KNN, SCORES, Seen
 from osrlib.thresholds import Conformal, MeanStd
 
-ROOT = Path(__file__).parents[2]
 SAID = ("softmax", "max logit", "energy", "Mahalanobis", "relative Mahalanobis", "Gaussian", "kNN", "the rule")
 
 
@@ -36,20 +35,16 @@ def seen():
     digits = data.load("mnist", "train").sample(3000)
     network = models.Reader(zoo.load("mtae-rule"))
     output = infer(network, digits.images)
-    return Seen(network, output, digits.labels, output[:1000])
+    return Seen(network, output[1000:], digits.labels[1000:], output[:1000])
 
 
 @pytest.mark.parametrize("name", SAID)
-def test_every_score_decides_as_in_python(name, seen, digits, tmp_path):
-    detector = OpenSetClassifier(seen.model, {name: (SCORES[name](seen), Conformal(0.05))})
-    detector.fit_output(seen.held_out)
-    export.to_onnx(detector, tmp_path / "rule.onnx")
-    images = np.concatenate([digits.images[:150], data.load("letters").images[::40]])
-    label, p_value, key = ask(tmp_path / "rule.onnx", images)
-    decision = detector.decide(images)
-    assert (label == decision.labels).mean() > 0.99
-    np.testing.assert_allclose(p_value, decision.p_value, atol=0.003)
-    np.testing.assert_array_equal(key, np.where(label == 10, 0, -1))
+def test_every_score_is_said_as_in_python(name, seen, digits):
+    output = infer(seen.model, np.concatenate([digits.images[:150], data.load("letters").images[::40]]))
+    score = SCORES[name](seen)
+    got = export.said(score)(*map(torch.from_numpy, (output.logits, output.code, output.guess)))
+    wanted = score(output)
+    np.testing.assert_allclose(got.numpy(), wanted, atol=2e-3 * wanted.std())
 
 
 def test_several_keys_and_which_refused(seen, digits, tmp_path):
@@ -63,7 +58,7 @@ def test_several_keys_and_which_refused(seen, digits, tmp_path):
     decision = detector.decide(digits.images)
     wanted = np.where(decision.refused.any(1), decision.refused.argmax(1), -1)
     assert (label == decision.labels).mean() > 0.99 and (key == wanted).mean() > 0.99 and set(key) == {-1, 0, 1}
-    np.testing.assert_allclose(p_value, decision.p_value, atol=0.01)
+    np.testing.assert_allclose(p_value, decision.p_value, atol=0.02)
 
 
 def test_the_recommended_rule_on_ten_thousand_images(tmp_path):
@@ -99,7 +94,7 @@ def service(seen, tmp_path_factory):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = [sys.executable, ROOT / "examples" / "serve.py", place, str(port)]
+    command = [sys.executable, "-m", "osrlib.serve", place, str(port)]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     address = f"http://127.0.0.1:{port}/decide"
     for _ in range(150):

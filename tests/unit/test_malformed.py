@@ -48,6 +48,7 @@ BY_ANNOTATION = {  # a valid value for each kind of argument
     torch.Generator: torch.Generator(), torch.nn.Linear: torch.nn.Linear(6, 3),
     Image.Image: Image.fromarray(IMAGES[0]), models.SigmoidAE: MODEL,
     argparse.ArgumentParser: argparse.ArgumentParser(),
+    detector.OpenSetClassifier: detector.OpenSetClassifier(MODEL, KEYS).fit(IMAGES),
 }  # fmt: skip
 GIVEN = {  # a valid value where the annotation tells too little: by argument, or by function or class and argument
     "layer": np.array([0, 0, 1, 1, 1, 2]), "held_out": 0.1, "components": 9, "testing": 60, "dimension": 2,
@@ -60,6 +61,7 @@ GIVEN = {  # a valid value where the annotation tells too little: by argument, o
     "unknown": 10, "TwoTail.unknown": 0.5, "match": NUMBERS, "nonmatch": OTHERS, "low": -9.0,
     "TailModel.scores": NUMBERS, "keys": KEYS, "high": 9.0, "scheduler": None, "file": "rows", "path": "one.png",
     "histories": {"a": [{"epoch": 1, "x": 2.0}]}, "key": "x", "titles": ["a"] * 60, "worlds": {"a": NUMBERS},
+    "card.worlds": {"a": IMAGES},
     "fmt": ".1%", "look.kind": "photo", "read_file.kind": "photo", "price_interval.n": 99, "most_refused.n": 99,
     "decide.source": ".",
     "decide.rule": "saved", "decide.table": "table.csv", "count": 1, "share_interval.n": 9,
@@ -76,6 +78,8 @@ DEAR = (
     "protocol.row",
     "bulk.decide",
     "bulk.part",
+    "export.to_onnx",
+    "detector.OpenSetClassifier.to_onnx",
     "speed.cost.measure",
     "zoo.train",
     "detector.OpenSetClassifier.recommended",
@@ -90,6 +94,8 @@ BARE = {  # public arguments without an annotation, and why
     r"thresholds\.\w+\.line\(scores\)": "its class calls it, on what is checked",
     r"scores\.known\.(KNN\.place|nearest_distance)\(.*": "its class calls it, on what is checked",
     r"cleaning\.(?!find_ink).*": "find_ink or pictures calls it, on what is checked",
+    r"export\.(Decide|said).*": "to_onnx calls it, on what is checked",
+    r"serve\..*": "a web framework calls it",
     r"__main__\.main\(arguments\)": "the words of a command line",
     r"(bulk\.decide)\(options\)": "handed on to sweep.run",
     r"(training\.fit_(c2ae|turned)|zoo\.Spec\.fit|zoo\.train)\(options\)": "handed on to training.fit",
