@@ -1,4 +1,7 @@
-"""Sweeps over several processes: interrupted or with a worker that dies, they go on; a cluster gives the same rows."""
+"""Sweeps over several processes: interrupted or with a worker that dies, they go on; a cluster gives the same rows.
+
+``python -m osrlib decide`` is such a sweep, too.
+"""
 
 import json
 import os
@@ -8,9 +11,12 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from osrlib import sweep
+from osrlib import data, scores, sweep
+from osrlib.detector import OpenSetClassifier
+from osrlib.thresholds import Conformal
 
 ROOT = Path(__file__).parents[2]
 
@@ -121,3 +127,45 @@ def test_a_dask_cluster_gives_the_same_rows(tmp_path, cluster, capfd):
     # what the cluster finished, this machine does not repeat
     assert [row["square"] for row in sweep.run(square, these, tmp_path / "rows", jobs=1)] == [0, 1, 4, 9, 16, 25]
     assert calls(tmp_path) == [0, 1, 2, 3, 3, 4, 5]
+
+
+@pytest.fixture(scope="module")
+def rule(mtae, digits, tmp_path_factory):
+    """A quick rule, in a file."""
+    path = tmp_path_factory.mktemp("rule") / "rule.safetensors"
+    OpenSetClassifier(mtae, {"norm": (scores.norm, Conformal(0.05))}).fit(digits.images).save(path)
+    return path
+
+
+def shards(folder, number, images):
+    folder.mkdir()
+    for i in range(number):
+        np.savez_compressed(folder / f"{i:03}.npz", images=np.roll(images, i, 0))
+    return folder
+
+
+def decide(folder, rule, table, *more):
+    """The command line in a process of its own: (what it says, its highest memory in KiB)."""
+    code = "import resource, sys; from osrlib.__main__ import main; code = main(sys.argv[1:]); "
+    code += "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss); sys.exit(code)"
+    command = [sys.executable, "-c", code, "decide", folder, "--rule", rule, "--csv", table, *more]
+    *said, memory = subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()
+    return " ".join(said), int(memory)
+
+
+def test_a_dask_cluster_decides_the_same(tmp_path, rule, cluster):
+    address, _ = cluster
+    folder = shards(tmp_path / "brought", 6, data.load("letters").images[:200])
+    decide(folder, rule, tmp_path / "here.csv")
+    said, _ = decide(folder, rule, tmp_path / "there.csv", "--backend", "dask", "--scheduler", address)
+    assert said.startswith("1,200 decided")
+    assert (tmp_path / "here.csv").read_bytes() == (tmp_path / "there.csv").read_bytes()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="memory is asked for in another way there")
+def test_memory_does_not_grow_with_the_number_of_images(tmp_path, rule):
+    images = data.load("noise").images[:5000]
+    said, few = decide(shards(tmp_path / "few", 2, images), rule, tmp_path / "few.csv")
+    assert said.startswith("10,000 decided")
+    said, many = decide(shards(tmp_path / "many", 40, images), rule, tmp_path / "many.csv")
+    assert said.startswith("200,000 decided") and many < 1.1 * few, (few, many)
