@@ -81,15 +81,13 @@ def _parts(source, size):
     if not source.is_dir():
         raise ValueError(f"source: expected a folder, got {str(source)!r}")
     shards, others = [], []
-    for path in sorted(source.rglob("*")):
-        name = path.relative_to(source)
+    for name in files.below(source):
         try:
-            if not path.is_file() or any(piece.startswith(".") for piece in name.parts):
-                continue
-            told = path.stat()
-        except PermissionError:  # a folder can show its names and keep what they stand for
-            continue
-        (shards if name.suffix == ".npz" else others).append([str(name), told.st_size, told.st_mtime_ns])
+            told = (source / name).stat()
+            one = [name, told.st_size, told.st_mtime_ns]
+        except PermissionError:  # it will be skipped, with this reason
+            one = [name, 0, 0]
+        (shards if name.endswith(".npz") else others).append(one)
     if not shards and not others:
         raise ValueError(f"source: expected files in {str(source)!r}, got none")
     return [{"found": [one]} for one in shards] + [
@@ -106,8 +104,8 @@ def _read(source, names, skipped):
                 yield from _shard(source / name, name)
                 continue
             reading = pictures.read_file(source / name)
-        except (ValueError, OSError) as error:
-            skipped[name] = getattr(error, "strerror", None) or str(error)
+        except ValueError as error:
+            skipped[name] = str(error)
             continue
         images.append(reading.image)
         read.append(name)

@@ -1,4 +1,4 @@
-"""Files that are there whole, or not at all."""
+"""Files: written whole or not at all, and found below a folder."""
 
 import contextlib
 import io
@@ -44,3 +44,16 @@ def save_arrays(path, **arrays):
     np.savez(packed, **arrays)
     with whole(path) as file:
         file.write(packed.getbuffer())
+
+
+def below(folder):
+    """The names of all files in a folder and the folders below it, relative to it, in order; none that is hidden."""
+    names = []
+    for path in sorted(folder.rglob("*")):
+        name = path.relative_to(folder)
+        with contextlib.suppress(PermissionError):  # a folder can show its names and keep what they stand for
+            if not path.is_file():
+                continue
+        if not any(part.startswith(".") for part in name.parts):
+            names.append(str(name))
+    return names

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image, ImageOps
 
-from osrlib import checks, cleaning
+from osrlib import checks, cleaning, files
 
 BOX, SIDE = 20, 28
 CENTRE = 14.5  # where the digits of MNIST have it, in pixels from the edge: the middle of pixel 14
@@ -49,23 +49,21 @@ def read(folder: checks.Path) -> Pictures:
     folder = Path(folder).expanduser()
     if not folder.is_dir():
         raise ValueError(f"folder: expected a folder, got {str(folder)!r}")
-    images, files, skipped, notes = [], [], {}, {}
-    for path in sorted(folder.rglob("*")):
-        name = path.relative_to(folder)
+    images, names, skipped, notes = [], [], {}, {}
+    for name in files.below(folder):
         try:
-            if not path.is_file() or any(part.startswith(".") for part in name.parts):
-                continue
-            reading = read_file(path)
-            images.append(reading.image)
-            files.append(str(name))
-            if reading.notes:
-                notes[str(name)] = reading.notes
-        except (ValueError, PermissionError) as error:  # a folder can show its names and keep what they stand for
-            skipped[str(name)] = getattr(error, "strerror", None) or str(error)
-            print(f"skipped {name}: {skipped[str(name)]}", file=sys.stderr)
+            reading = read_file(folder / name)
+        except ValueError as error:
+            skipped[name] = str(error)
+            print(f"skipped {name}: {error}", file=sys.stderr)
+            continue
+        images.append(reading.image)
+        names.append(name)
+        if reading.notes:
+            notes[name] = reading.notes
     if not images:
         raise ValueError(f"folder: expected at least one image in {str(folder)!r}, got {len(skipped)} other files")
-    return Pictures(np.stack(images), files, skipped, notes)
+    return Pictures(np.stack(images), names, skipped, notes)
 
 
 def read_file(path: checks.Path, kind: Kind | None = None) -> Reading:
@@ -82,7 +80,8 @@ def read_file(path: checks.Path, kind: Kind | None = None) -> Reading:
     except (Image.DecompressionBombWarning, Image.DecompressionBombError):
         raise ValueError(f"more than {Image.MAX_IMAGE_PIXELS:,} pixels") from None
     except Exception as error:  # damaged files make Pillow's decoders fail in many ways
-        reason = str(error).replace(repr(str(path)), path.name).replace(str(path), path.name)
+        reason = getattr(error, "strerror", None) or str(error)
+        reason = reason.replace(repr(str(path)), path.name).replace(str(path), path.name)
         raise ValueError(reason or type(error).__name__) from error
 
 
