@@ -221,6 +221,13 @@ def one_above_another(strokes):
     return any(other[0] >= one[1] for one, other in pairwise(rows))
 
 
+def goes_round(strokes):
+    """Does the largest part lie around all others, as a frame does?"""
+    boxes = sorted((part.bbox for part in regionprops(label(strokes, connectivity=2))), key=lambda box: box[2] - box[0])
+    *others, (top, left, bottom, right) = boxes
+    return bool(others) and all(box[0] > top and box[1] > left and box[2] < bottom and box[3] < right for box in others)
+
+
 def stroke_width(strokes):
     """The typical width of strokes, in pixels: twice the distance of their middle line from the paper."""
     if not strokes.any():

@@ -130,6 +130,8 @@ def to_box(ink: checks.Numbers["height width"]) -> tuple:
     if several > 1 or cleaning.one_above_another(ink > cleaning.FAINT):
         where = f"{several} drawings side by side" if several > 1 else "drawings one above another"
         notes.append(f"{where} were read as one: see pictures.digits")
+    if cleaning.goes_round(ink > cleaning.FAINT):
+        notes.append("one part goes round the others: if it is a frame, cut it off")
     scale = BOX / max(ink.shape)
     width = cleaning.stroke_width(ink > cleaning.STRONG) * scale
     if scale < 1 and width < THIN:

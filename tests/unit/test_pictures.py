@@ -179,6 +179,14 @@ def test_pages_as_people_take_them_are_read():
     assert "thin" in told["a ball pen"] and "edge" in told["at the edge"]
 
 
+def test_a_frame_that_stays_is_told():
+    small, thick = np.array(as_image(seven()).resize((48, 64)), float), seven()
+    small[[4, 5, -6, -5], 4:-4] = small[4:-4, [4, 5, -6, -5]] = 30
+    thick[40:80, 40:-40] = thick[-80:-40, 40:-40] = thick[40:-40, 40:80] = thick[40:-40, -80:-40] = 30
+    for page in (small, thick):
+        assert any("goes round the others" in note for note in pictures.look(as_image(page), "drawing").notes)
+
+
 @pytest.mark.parametrize(
     "spoil",
     [grainy, ruled, vignette, lambda page: grainy(vignette(ruled(page, 44, 150, both=True))), framed],

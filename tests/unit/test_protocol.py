@@ -11,7 +11,7 @@ from osrlib import data, protocol, training, zoo
 
 def test_every_run_is_there_once():
     runs = protocol.configurations()
-    assert len(runs) == (5 * 3 + 3) * 2 * 5 == len({tuple(run.values()) for run in runs})
+    assert len(runs) == (6 * 3 + 2) * 2 * 5 == len({tuple(run.values()) for run in runs})
     assert protocol.configurations(np.array([7]))[0]["seed"] == 7
     assert len(protocol.configurations([7])) == 10 * len(protocol.NETWORKS)
 
