@@ -1,4 +1,4 @@
-"""What the living pages need of the book, as JavaScript: the published network, ready images, distances."""
+"""What the living pages need of the book, as JavaScript: the published network, ready images, distances, ranks."""
 
 import base64
 import json
@@ -20,7 +20,7 @@ SHARED = {"COLOURS": plots.COLOURS, "PALETTE": PALETTE}
 
 
 def write(folder):
-    """``weights.js`` for the playground and ``distances.js`` for the threshold explorer."""
+    """``weights.js`` for the playground, ``distances.js`` for the threshold explorer, ``ranks.js`` for the promise."""
     model = zoo.load("mtae")
     keys = OpenSetClassifier.report(model).keys
     digits = infer(model, data.report_digits().images)
@@ -42,6 +42,22 @@ def write(folder):
             row["right"] = _text(said.guess == world.labels)
         distances["worlds"].append(row)
     _write(folder / "distances.js", {"DISTANCES": distances} | SHARED)
+    _write(folder / "ranks.js", {"RANKS": ranks()} | SHARED)
+
+
+def ranks():
+    """Where the scores of digits, of digits by other pens and of letters stand among each other: all a line looks at.
+
+    By the rule of chapter 8; of letters those that resemble no digit. Equal scores have equal ranks.
+    """
+    rule = OpenSetClassifier.recommended().fit(data.rule_digits("calibrate").images)
+    worlds = {name: data.load(name) for name in ("mnist", "pens", "letters")}
+    letters = worlds["letters"]
+    worlds["letters"] = letters[~np.isin(np.array(data.LETTERS)[letters.labels], data.LOOK_ALIKES)]
+    scores = [rule.decide(world.images).scores[:, 0] for world in worlds.values()]
+    places = np.unique(np.concatenate(scores), return_inverse=True)[1].astype("<u2")
+    parts = np.split(places, np.cumsum([len(one) for one in scores])[:-1])
+    return {name: _text(part) for name, part in zip(worlds, parts, strict=True)}
 
 
 def weights(model):

@@ -1,7 +1,7 @@
-/* What the playground and the threshold explorer share: elements, little pictures, packed numbers, pointers.
+/* What the living pages share: elements, little pictures, packed numbers, pointers.
  *
  * The scripts are plain ones, not modules, so that a page works when it is opened by double-click. All that they define
- * lies in one object, osr. Numbers, images and colours are in weights.js and distances.js, which the build writes.
+ * lies in one object, osr. Numbers, images and colours are in weights.js, distances.js and ranks.js, which the build writes.
  */
 "use strict";
 
@@ -50,6 +50,15 @@ osr.rgb = (colour) => [1, 3, 5].map((at) => Number.parseInt(colour.slice(at, at 
 osr.bytes = (text) => Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
 
 osr.sum = (values) => values.reduce((total, value) => total + value, 0);
+
+/* The value below which a share q of the values lies. */
+osr.quantile = (values, q) => {
+  const sorted = Float64Array.from(values).sort();
+  const at = q * (sorted.length - 1);
+  const below = Math.floor(at);
+  const above = Math.min(below + 1, sorted.length - 1);
+  return sorted[below] + (at - below) * (sorted[above] - sorted[below]);
+};
 
 /* 0.975 → "97.5 %", with a space that does not break. */
 osr.percent = (share, decimals) => `${(100 * share).toFixed(decimals)}\u00a0%`;

@@ -35,14 +35,6 @@ osr.distances = (values) => {
   return values.map((value) => Math.abs(value - median));
 };
 
-osr.quantile = (values, q) => {
-  const sorted = Float64Array.from(values).sort();
-  const at = q * (sorted.length - 1);
-  const below = Math.floor(at);
-  const above = Math.min(below + 1, sorted.length - 1);
-  return sorted[below] + (at - below) * (sorted[above] - sorted[below]);
-};
-
 /* What was drawn: the shade of the border becomes 0, the strongest stroke 1. */
 osr.ink = ({ grey, height, width }, border) => {
   const paper = osr.quantile(border, 0.5);

@@ -1,17 +1,21 @@
 """The living pages in a real browser: what is drawn, dragged and uploaded, they answer as PyTorch and osrlib do."""
 
 import io
+import re
 
 import numpy as np
 import pytest
+import scipy
 from PIL import Image
 
 from osrlib import data, metrics, pictures, plots
 from osrlib.detector import OpenSetClassifier
 from osrlib.output import infer
+from osrlib.thresholds import Conformal
 from tests.book.conftest import PHONE, SHOTS
 
 CHAPTER, PLAYGROUND = "notebooks/06-drawing-the-line.html", "book/playground.html"
+SERVICE = "notebooks/11-service.html"
 NOTHING = "Nothing is drawn yet."
 
 
@@ -177,6 +181,8 @@ def test_without_javascript_the_pages_say_what_would_be_there(browser, site):
     assert still.is_visible() and len(still.get_attribute("alt")) > 40
     page.goto(f"{site}/{CHAPTER}")
     assert "JavaScript" in page.locator("#osr-explorer").inner_text()
+    page.goto(f"{site}/{SERVICE}")
+    assert "JavaScript" in page.locator("#osr-promise").inner_text()
     silent.close()
 
 
@@ -227,6 +233,50 @@ def test_a_dragged_line_changes_the_counts(page, site):
     spread = page.evaluate("osr.DISTANCES.mean.norm + 2.1 * osr.DISTANCES.std.norm")
     assert page.evaluate("osr.explored.lines.norm") == pytest.approx(spread)
     assert len({before, after, total.inner_text()}) == 3
+
+
+def test_the_promise_draws_its_lines_as_python_does(page, site):
+    page.goto(f"{site}/{SERVICE}")
+    exact = scipy.stats.betabinom(1000, 5, 496).pmf(np.arange(1001))  # the line is the 496th of 500
+    np.testing.assert_allclose(page.evaluate("[...osr.betaBinomial(1000, 500, 0.01)]"), exact, atol=1e-12)
+    rule = OpenSetClassifier.recommended().fit(data.rule_digits("calibrate").images)
+    letters = data.load("letters")
+    clean = letters[~np.isin(np.array(data.LETTERS)[letters.labels], data.LOOK_ALIKES)]
+    digits, pens, strange = (
+        rule.decide(world.images).scores[:, 0] for world in (data.load("mnist"), data.load("pens"), clean)
+    )
+    line = Conformal(0.01).fit(digits[:500])
+    got = page.evaluate(
+        """() => {
+            const { known, pens, strange } = osr.promise.scores;
+            const line = known.slice(0, 500).sort()[osr.rankOfLine(500, 0.01) - 1];
+            return [known, pens, strange].map((values) => osr.countAbove(values, line));
+        }"""
+    )
+    assert got == [line.reject(values).sum() for values in (digits, pens, strange)]
+
+
+def test_the_promise_is_kept_and_broken_by_keyboard(page, site):
+    page.goto(f"{site}/{SERVICE}")
+    told = page.locator("#osr-promise [role=status]")
+
+    def price():
+        return float(re.search(r"average ([\d.]+)", told.inner_text())[1])
+
+    assert told.inner_text().startswith("200 calibrations") and 0.7 < price() < 1.2
+    page.get_by_role("button", name="Calibrate once more").focus()
+    page.keyboard.press("Enter")
+    assert told.inner_text().startswith("201 calibrations")
+    intruders = page.get_by_label("letters among them")
+    assert not intruders.is_visible()
+    wrong = page.get_by_label("what goes wrong")
+    wrong.focus()
+    page.keyboard.press("ArrowDown")
+    assert wrong.input_value() == "dirty" and intruders.is_visible() and price() < 0.4
+    wrong.select_option("pens")
+    assert price() > 1.4
+    page.get_by_role("button", name="Start anew").click()
+    assert told.inner_text() == "No line has been set yet."
 
 
 def test_search_finds(page, site):
