@@ -17,7 +17,10 @@ osr.Board = class {
     });
     this.context = this.canvas.getContext("2d", { willReadFrequently: true });
     this.at = null;
+    this.past = []; // what was there before each stroke: [pixels, length drawn]
+    this.length = 0; // of all strokes, in pixels
     const start = (point) => {
+      this.past.push([this.context.getImageData(0, 0, this.size, this.size), this.length]);
       this.at = point;
       this.stroke(point);
       return true;
@@ -35,11 +38,28 @@ osr.Board = class {
     context.moveTo(...this.at);
     context.lineTo(x + 0.01, y); // a line of no length would leave no dot
     context.stroke();
+    this.length += Math.hypot(x - this.at[0], y - this.at[1]);
     this.at = [x, y];
     this.drawn();
   }
 
+  /* A touch that leaves no line. */
+  isDot() {
+    return this.length < this.pen;
+  }
+
+  /* Takes the last stroke back. */
+  undo() {
+    if (this.past.length === 0) return;
+    const [pixels, length] = this.past.pop();
+    this.context.putImageData(pixels, 0, 0);
+    this.length = length;
+    this.drawn();
+  }
+
   clear() {
+    this.past = [];
+    this.length = 0;
     this.context.fillStyle = "#000";
     this.context.fillRect(0, 0, this.size, this.size);
   }
@@ -51,11 +71,12 @@ osr.Board = class {
     this.clear();
     this.context.imageSmoothingEnabled = false;
     this.context.drawImage(small, 0, 0, this.size, this.size);
+    this.length = Number.POSITIVE_INFINITY;
   }
 
   /* What is there, as the network reads it. */
   image() {
-    return osr.toMnist(osr.toGrey(this.context.getImageData(0, 0, this.size, this.size)));
+    return osr.toMnist(osr.toGrey(this.context.getImageData(0, 0, this.size, this.size)), true);
   }
 };
 

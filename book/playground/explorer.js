@@ -62,6 +62,9 @@ osr.Scatter = class {
         "Scatter of diff over norm for digits and unknown images, with a line for each. The sliders below move the lines.",
     });
     this.dragged = null;
+    // where a finger takes a line, the page does not scroll under it
+    const still = (event) => this.take(osr.where(this.board, event.touches[0])) && event.preventDefault();
+    this.board.addEventListener("touchstart", still, { passive: false });
     osr.follow(this.board, this.take.bind(this), (point) => told(this.dragged, this.value(this.dragged, point)));
   }
 
@@ -89,7 +92,8 @@ osr.Scatter = class {
     const toNorm = Math.abs(x - this.x(this.lines.norm));
     const toDiff = Math.abs(y - this.y(this.lines.diff));
     this.dragged = toNorm < toDiff ? "norm" : "diff";
-    return Math.min(toNorm, toDiff) <= 20;
+    const shrunk = this.width / this.board.getBoundingClientRect().width;
+    return Math.min(toNorm, toDiff) <= 22 * shrunk; // a finger needs 44 pixels
   }
 
   drawPoints() {
@@ -186,8 +190,10 @@ osr.FactorSlider = class {
     this.elements = [label, this.slider, button];
   }
 
-  show() {
-    this.value.value = Number(this.slider.value).toFixed(1);
+  show({ norm, diff }) {
+    const own = this.lines();
+    const isMoved = norm !== own.norm || diff !== own.diff;
+    this.value.value = isMoved ? "none: a line was moved by hand" : Number(this.slider.value).toFixed(1);
   }
 
   lines() {
@@ -280,7 +286,7 @@ osr.Explorer = class {
     this.scatter.drawLines();
     this.counts.show(this.count());
     for (const [key, slider] of Object.entries(this.sliders)) slider.show(this.lines[key]);
-    this.factor.show();
+    this.factor.show(this.lines);
   }
 
   /* What the lines make of all images, not of the drawn ones alone. */

@@ -9,10 +9,11 @@ osr.CENTRE = 14.5; // and has its centre of mass so far from the edges
 osr.EVEN = 0.15; // shares of full contrast: what counts as one shade,
 osr.FAINT = 0.08; // and what as a stroke
 
-/* A picture as 784 bytes, bright on black; all black where nothing was drawn. */
-osr.toMnist = (picture) => {
+/* A picture as 784 bytes, bright on black; all black where nothing was drawn. isDrawing: where that is known. */
+osr.toMnist = (picture, isDrawing = false) => {
   const border = osr.border(picture);
-  if (osr.isPhotograph(border)) return osr.toBytes(osr.resize(osr.middleSquare(picture), osr.SIDE, osr.SIDE));
+  if (!isDrawing && osr.isPhotograph(border))
+    return osr.toBytes(osr.resize(osr.middleSquare(picture), osr.SIDE, osr.SIDE));
   const ink = osr.ink(picture, border);
   const box = osr.boxAround(ink);
   return box ? osr.toBytes(osr.centred(osr.fitted(osr.cut(ink, box)))) : new Uint8Array(osr.SIDE ** 2);
@@ -41,7 +42,8 @@ osr.ink = ({ grey, height, width }, border) => {
   const level = (value) => (paper > 0.5 ? 1 - value : value); // dark strokes on light paper, turned
   const ink = grey.map((value) => Math.max(0, level(value) - level(paper)));
   const most = osr.strongest(ink);
-  const shadow = 1.2 * osr.quantile(osr.distances(border), 0.95); // a soft shadow over the page is not a stroke
+  const soft = osr.distances(border).filter((away) => away <= osr.EVEN); // what is farther is a stroke over the edge
+  const shadow = 1.2 * (osr.quantile(soft, 0.95) || 0); // a soft shadow over the page is not a stroke
   const isDrawn = (value) => most >= 0.05 && value > shadow;
   return { grey: ink.map((value) => (isDrawn(value) ? Math.min(1, value / most) : 0)), height, width };
 };

@@ -150,7 +150,7 @@ osr.Playground = class {
   constructor(root) {
     this.weights = osr.decode(osr.WEIGHTS);
     this.lines = { ...osr.LINES };
-    this.board = new osr.Board(() => this.look());
+    this.board = new osr.Board(() => this.lookSoon());
     const moved = () => this.answer();
     this.gauges = ["norm", "diff"].map((key) => new osr.Gauge(key, this.lines, moved));
     this.bars = new osr.Bars();
@@ -161,6 +161,19 @@ osr.Playground = class {
     for (const [name, colour] of Object.entries(osr.PALETTE)) root.style.setProperty(`--osr-${name}`, colour);
     root.replaceChildren(this.desk(), ...this.tray());
     this.clear();
+    this.acceptFiles(root);
+  }
+
+  /* Pictures that are dropped here, or pasted. */
+  acceptFiles(root) {
+    const take = (event, { files }) => {
+      if (files.length === 0) return;
+      event.preventDefault();
+      this.upload(files[0]);
+    };
+    root.addEventListener("dragover", (event) => event.preventDefault());
+    root.addEventListener("drop", (event) => take(event, event.dataTransfer));
+    document.addEventListener("paste", (event) => take(event, event.clipboardData));
   }
 
   desk() {
@@ -182,7 +195,8 @@ osr.Playground = class {
       "div",
       { class: "osr-tools" },
       osr.el("button", { type: "button", onclick: () => this.clear() }, "Clear"),
-      osr.el("label", { class: "osr-upload" }, "Upload a picture ", field),
+      osr.el("button", { type: "button", onclick: () => this.board.undo() }, "Undo"),
+      osr.el("label", { class: "osr-upload" }, "Upload, drop or paste a picture ", field),
     );
   }
 
@@ -206,9 +220,17 @@ osr.Playground = class {
     this.show(null);
   }
 
-  /* Look at what is on the board. */
+  /* Look at what is on the board, once a frame: a pen can move several times in between. */
+  lookSoon() {
+    this.frame ??= requestAnimationFrame(() => {
+      this.frame = null;
+      this.look();
+    });
+  }
+
   look() {
-    return this.show(this.board.image());
+    this.show(this.board.isDot() ? null : this.board.image());
+    if (!this.image && this.board.past.length) this.verdict.textContent = "Only a dot so far: draw on.";
   }
 
   /* A ready image needs no preparation: it goes to the model as it is, and onto the board. */

@@ -71,7 +71,8 @@ osr.PriceHistogram = class {
   left = 10;
   bottom = 40;
 
-  constructor() {
+  constructor(room) {
+    this.width = Math.min(this.width, room);
     const dense = window.devicePixelRatio || 1;
     const size = { width: this.width * dense, height: this.height * dense };
     this.canvas = osr.el("canvas", { ...size, class: "osr-chart", role: "img" });
@@ -137,7 +138,7 @@ osr.PriceHistogram = class {
     for (let i = 0; i < bins; i += every) {
       this.context.fillText(i * step, this.left + (i + 0.5) * scale.x, this.height - this.bottom + 18);
     }
-    this.context.fillText(`refused, of ${osr.NEW} new digits`, this.width / 2, this.height - 4);
+    this.context.fillText(`refused, of ${osr.NEW.toLocaleString("en")} new digits`, this.width / 2, this.height - 4);
   }
 };
 
@@ -147,7 +148,7 @@ osr.PromiseKept = class {
   constructor(root) {
     const ranks = (name) => new Uint16Array(osr.bytes(osr.RANKS[name]).buffer);
     this.scores = { known: ranks("mnist"), pens: ranks("pens"), strange: ranks("letters") };
-    this.histogram = new osr.PriceHistogram();
+    this.histogram = new osr.PriceHistogram(root.clientWidth);
     this.told = osr.el("p", { role: "status" });
     this.n = this.choice("n", "calibration images", { 100: "100", 500: "500", 2000: "2,000", 5000: "5,000" }, "500");
     this.alpha = this.choice("alpha", "promised: at most", { 0.01: "1 %", 0.05: "5 %", 0.1: "10 %" }, "0.01");

@@ -116,6 +116,14 @@ test("a shadow over the page is no stroke", () => {
   assert.deepEqual(toMnist(picture(100, 100, level)), bytes([4, 4, 20, 20]));
 });
 
+test("what is drawn over the edge stays", () => {
+  // a column from edge to edge: a tenth of the upper and of the lower edge is ink
+  assert.deepEqual(toMnist(rectangle(0, 40, 100, 10)), bytes([4, 14, 20, 2]));
+  // a frame along all of the edge, which only its owner knows to be drawn
+  const frame = picture(100, 100, (y, x) => (isWithin(y, x, [10, 0, 80, 100]) ? 0 : 1));
+  assert.ok(Array.from(osr.toMnist(frame, true)).filter((value) => value > 200).length > 60);
+});
+
 test("of a photograph, whose border has many shades, the middle square is taken", () => {
   for (const [height, width] of [
     [56, 96],
