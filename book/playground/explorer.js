@@ -10,8 +10,8 @@ osr.unpackWorld = ({ name, known, norm, diff, right }) => ({
   name,
   known,
   scored: osr.DISTANCES.scored.includes(name),
-  norm: new Float32Array(osr.bytes(norm).buffer),
-  diff: new Uint16Array(osr.bytes(diff).buffer),
+  norm: osr.distance(norm, "norm"),
+  diff: osr.distance(diff, "diff"),
   right: known ? osr.bytes(right) : null,
 });
 

@@ -49,6 +49,9 @@ osr.rgb = (colour) => [1, 3, 5].map((at) => Number.parseInt(colour.slice(at, at 
 /* base64 → bytes. */
 osr.bytes = (text) => Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
 
+/* The distances of a world's images, as the build packed them. */
+osr.distance = (packed, key) => new ({ norm: Float32Array, diff: Uint16Array })[key](osr.bytes(packed).buffer);
+
 osr.sum = (values) => values.reduce((total, value) => total + value, 0);
 
 /* The value below which a share q of the values lies. */

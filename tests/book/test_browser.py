@@ -15,7 +15,7 @@ from osrlib.thresholds import Conformal
 from tests.book.conftest import PHONE, SHOTS
 
 CHAPTER, PLAYGROUND = "notebooks/06-drawing-the-line.html", "book/playground.html"
-SERVICE = "notebooks/11-service.html"
+SCORE, SERVICE = "notebooks/02-keeping-score.html", "notebooks/11-service.html"
 NOTHING = "Nothing is drawn yet."
 
 
@@ -312,6 +312,29 @@ def test_a_dragged_line_changes_the_counts(page, site):
     spread = page.evaluate("osr.DISTANCES.mean.norm + 2.1 * osr.DISTANCES.std.norm")
     assert page.evaluate("osr.explored.lines.norm") == pytest.approx(spread)
     assert len({before, after, total.inner_text()}) == 3
+
+
+def test_the_roc_curve_has_pythons_area_and_moves_by_keyboard(page, site, rule):
+    page.goto(f"{site}/{SCORE}")
+    told, line = page.locator("#osr-roc [role=status]"), page.get_by_label("line", exact=True)
+    assert "1 of 6 known" in told.inner_text() and "3 of 4 unknown" in told.inner_text()
+    assert f"{19 / 24:.3f}" in told.inner_text()
+    line.focus()
+    page.keyboard.press("Home")
+    assert "6 of 6 known" in told.inner_text()
+    worlds, _ = data.load_all(["mnist", "letters", "fashion"])
+    values = {
+        name: dict(zip(rule.keys, rule.decide(world.images).scores.T, strict=True)) for name, world in worlds.items()
+    }
+    for world in ("letters", "fashion"):
+        for key in rule.keys:
+            page.locator("#osr-roc-world").select_option(world)
+            page.locator("#osr-roc-key").select_option(key)
+            wanted = metrics.auroc(values["mnist"][key], values[world][key])
+            assert page.evaluate("osr.area(osr.byHand.corners)") == pytest.approx(wanted, abs=1e-6)
+            page.evaluate("osr.byHand.move(20)")
+            refused = (values[world][key] > 20).sum()
+            assert f"{refused:,} of {len(values[world][key]):,} unknown" in told.inner_text()
 
 
 def test_the_promise_draws_its_lines_as_python_does(page, site):

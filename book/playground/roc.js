@@ -1,0 +1,226 @@
+/* The ROC curve of chapter 2 by hand: two heaps of dots, one line to move, and the place on the curve where it lies.
+ *
+ * A pair is { known, unknown, colour }: scores, larger for what looks more unknown. What lies above the line is refused.
+ */
+"use strict";
+
+/* The chapter's ten images: six digits, four letters. */
+osr.TEN = { known: [0.1, 0.2, 0.3, 0.4, 0.5, 0.8], unknown: [0.35, 0.6, 0.7, 0.9] };
+
+/* The corners of the curve: [known refused, unknown refused], shares, as the line moves down past each score. */
+osr.roc = (known, unknown) => {
+  const largest = (values) => Float64Array.from(values).sort().reverse();
+  const [digits, strangers] = [largest(known), largest(unknown)];
+  const corners = [[0, 0]];
+  let [i, j] = [0, 0];
+  while (i < digits.length || j < strangers.length) {
+    const score = Math.max(digits[i] ?? Number.NEGATIVE_INFINITY, strangers[j] ?? Number.NEGATIVE_INFINITY);
+    while (digits[i] === score) i++; // images of one score are refused together
+    while (strangers[j] === score) j++;
+    corners.push([i / digits.length, j / strangers.length]);
+  }
+  return corners;
+};
+
+/* The area below the curve. */
+osr.area = (corners) => osr.sum(corners.slice(1).map(([x, y], i) => ((x - corners[i][0]) * (y + corners[i][1])) / 2));
+
+osr.refused = (values, line) => values.reduce((count, value) => count + (value > line), 0);
+
+/* A picture with two halves of its own: dots along an axis of scores, and the curve. */
+osr.RocBoard = class {
+  height = 280;
+  edge = 12;
+  bottom = 38;
+  most = 500; // dots of each heap
+
+  constructor(room, moved) {
+    this.width = Math.min(340, room);
+    this.dots = this.canvas(
+      this.width,
+      "Scores of known images, below, and unknown ones, above, with a line. The slider moves it.",
+    );
+    this.curve = this.canvas(Math.min(this.height, room), "The ROC curve, with a mark where the line lies.");
+    osr.follow(
+      this.dots,
+      () => true,
+      ([x]) => moved(this.score(x / this.dense)),
+    );
+  }
+
+  canvas(width, label) {
+    this.dense = window.devicePixelRatio || 1;
+    const canvas = osr.el("canvas", {
+      width: width * this.dense,
+      height: this.height * this.dense,
+      class: "osr-chart",
+      style: `width: ${width}px`,
+      role: "img",
+      "aria-label": label,
+    });
+    canvas.getContext("2d").scale(this.dense, this.dense);
+    return canvas;
+  }
+
+  x(score) {
+    return this.edge + (Math.min(score, this.top) / this.top) * (this.width - 2 * this.edge);
+  }
+
+  score(x) {
+    return Math.min(1, Math.max(0, (x - this.edge) / (this.width - 2 * this.edge))) * this.top;
+  }
+
+  show(pair, top, corners, line) {
+    this.top = top;
+    this.ink = getComputedStyle(this.dots).getPropertyValue("--pst-color-text-base") || "#000";
+    this.showDots(pair, line);
+    this.showCurve(corners, [osr.share(pair.known, line), osr.share(pair.unknown, line)]);
+  }
+
+  showDots({ known, unknown, colour }, line) {
+    const context = this.begin(this.dots, this.width);
+    const half = (this.height - this.bottom) / 2;
+    this.heap(context, known, osr.COLOURS.mnist, half, half);
+    this.heap(context, unknown, colour, 0, half);
+    context.fillStyle = this.ink;
+    context.fillText("unknown", this.edge, 14);
+    context.fillText("known", this.edge, this.height - this.bottom - 2);
+    context.textAlign = "center";
+    for (let i = 0; i <= 5; i++) {
+      const value = (this.top * i) / 5;
+      context.fillText(Number(value.toFixed(1)), this.x(value), this.height - this.bottom + 17);
+    }
+    context.fillText("score", this.width / 2, this.height - 4);
+    context.setLineDash([6, 5]);
+    this.path(context, [
+      [this.x(line), 0],
+      [this.x(line), this.height - this.bottom],
+    ]);
+  }
+
+  /* Dots of one kind, spread over a band from y on so that they do not hide each other. */
+  heap(context, values, colour, y, height) {
+    const step = Math.max(1, values.length / this.most);
+    const radius = values.length > 20 ? 2 : 6;
+    context.fillStyle = colour;
+    context.globalAlpha = values.length > 20 ? 0.5 : 1;
+    for (let i = 0; i < values.length; i += step) {
+      const turn = values.length > 20 ? (i * 0.618034) % 1 : 0.5;
+      context.beginPath();
+      context.arc(this.x(values[Math.floor(i)]), y + 20 + turn * (height - 40), radius, 0, 2 * Math.PI);
+      context.fill();
+    }
+    context.globalAlpha = 1;
+  }
+
+  showCurve(corners, [x, y]) {
+    const context = this.begin(this.curve, this.height);
+    const side = this.curve.width / this.dense - this.bottom - this.edge;
+    const place = ([right, up]) => [this.bottom + right * side, this.edge + (1 - up) * side];
+    context.fillStyle = this.ink;
+    context.textAlign = "center";
+    context.fillText("known refused", this.bottom + side / 2, this.edge + side + 24);
+    context.save();
+    context.translate(20, this.edge + side / 2);
+    context.rotate(-Math.PI / 2);
+    context.fillText("unknown refused", 0, 0);
+    context.restore();
+    context.lineWidth = 1;
+    this.path(
+      context,
+      [
+        [0, 1],
+        [0, 0],
+        [1, 0],
+      ].map(place),
+    );
+    context.lineWidth = 2;
+    this.path(context, corners.map(place));
+    context.fillStyle = osr.PALETTE.vermilion;
+    context.beginPath();
+    context.arc(...place([x, y]), 7, 0, 2 * Math.PI);
+    context.fill();
+  }
+
+  begin(canvas, width) {
+    const context = canvas.getContext("2d");
+    context.clearRect(0, 0, width, this.height);
+    context.strokeStyle = this.ink;
+    context.setLineDash([]);
+    context.lineWidth = 2;
+    context.font = "14px sans-serif";
+    context.textAlign = "left";
+    return context;
+  }
+
+  path(context, points) {
+    context.beginPath();
+    for (const point of points) context.lineTo(...point);
+    context.stroke();
+  }
+};
+
+osr.share = (values, line) => osr.refused(values, line) / values.length;
+
+osr.RocByHand = class {
+  constructor(root) {
+    const worlds = osr.DISTANCES.worlds.filter(({ known }) => !known).map(({ name }) => name);
+    this.world = this.choice("world", "images", ["the ten images", ...worlds]);
+    this.key = this.choice("key", "score", ["norm", "diff"]);
+    this.board = new osr.RocBoard(root.clientWidth, (line) => this.move(line));
+    const oninput = () => this.move((Number(this.slider.value) / 1000) * this.top);
+    this.slider = osr.el("input", { type: "range", id: "osr-roc-line", min: 0, max: 1000, step: 1, oninput });
+    this.told = osr.el("p", { role: "status" });
+    root.replaceChildren(
+      osr.el("div", { class: "osr-tools" }, this.world.label, this.key.label),
+      osr.el("div", { class: "osr-tools" }, this.board.dots, this.board.curve),
+      osr.el("label", { for: "osr-roc-line" }, "line"),
+      this.slider,
+      this.told,
+    );
+    this.choose();
+    const redraw = () => this.move(this.line);
+    new MutationObserver(redraw).observe(document.documentElement, { attributeFilter: ["data-theme"] });
+  }
+
+  choice(key, text, names) {
+    const onchange = () => this.choose();
+    const select = osr.el(
+      "select",
+      { id: `osr-roc-${key}`, onchange },
+      ...names.map((name) => osr.el("option", {}, name)),
+    );
+    return { select, label: osr.el("label", {}, `${text}: `, select) };
+  }
+
+  /* Two heaps: the ten images, or digits beside a world that the report's network has looked at. */
+  choose() {
+    const [world, key] = [this.world.select.value, this.key.select.value];
+    const isTen = world === "the ten images";
+    this.key.label.hidden = isTen;
+    this.pair = isTen ? { ...osr.TEN, colour: osr.PALETTE.vermilion } : this.measured(world, key);
+    this.top = isTen ? 1 : osr.AXES[key].top;
+    this.corners = osr.roc(this.pair.known, this.pair.unknown);
+    this.move(0.55 * this.top);
+  }
+
+  measured(world, key) {
+    const values = (name) => osr.distance(osr.DISTANCES.worlds.find((one) => one.name === name)[key], key);
+    return { known: values("mnist"), unknown: values(world), colour: osr.COLOURS[world] };
+  }
+
+  move(line) {
+    this.line = line;
+    this.slider.value = (1000 * line) / this.top;
+    this.board.show(this.pair, this.top, this.corners, line);
+    const { known, unknown } = this.pair;
+    const told = (values) =>
+      `${osr.refused(values, line).toLocaleString("en")} of ${values.length.toLocaleString("en")}`;
+    this.told.textContent =
+      `The line refuses ${told(known)} known images (${osr.percent(osr.share(known, line), 1)}) and ` +
+      `${told(unknown)} unknown ones (${osr.percent(osr.share(unknown, line), 1)}). ` +
+      `Area under the curve: ${osr.area(this.corners).toFixed(3)}.`;
+  }
+};
+
+osr.byHand = osr.begin("osr-roc", osr.RocByHand);
