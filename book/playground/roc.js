@@ -41,6 +41,7 @@ osr.RocBoard = class {
       "Scores of known images, below, and unknown ones, above, with a line. The slider moves it.",
     );
     this.curve = this.canvas(Math.min(this.height, room), "The ROC curve, with a mark where the line lies.");
+    this.dots.classList.add("osr-drag");
     osr.follow(
       this.dots,
       () => true,
@@ -201,7 +202,7 @@ osr.RocByHand = class {
     this.pair = isTen ? { ...osr.TEN, colour: osr.PALETTE.vermilion } : this.measured(world, key);
     this.top = isTen ? 1 : osr.AXES[key].top;
     this.corners = osr.roc(this.pair.known, this.pair.unknown);
-    this.move(0.55 * this.top);
+    this.move(isTen ? 0.55 : osr.quantile(this.pair.known, 0.95));
   }
 
   measured(world, key) {
