@@ -19,28 +19,33 @@ class Pictures(BaseModel):
 
 def service(path):
     session, app = onnxruntime.InferenceSession(path), FastAPI(title="A detector that can say unknown")
-    keys = session.get_modelmeta().custom_metadata_map["keys"].split("\n")
-    classes = int(session.get_modelmeta().custom_metadata_map["classes"])
+    told = session.get_modelmeta().custom_metadata_map
+    keys, classes = told["keys"].split("\n"), int(told["classes"])
 
     @app.post("/decide")
     def decide(pictures: Pictures):
-        try:
-            images = np.array(pictures.images, dtype=np.float64)
-        except (ValueError, TypeError):
-            raise HTTPException(422, "images: expected numbers, as many in each row") from None
-        if images.shape[1:] != (28, 28) or not ((images >= 0) & (images <= 255)).all():
-            raise HTTPException(422, f"images: expected [N, 28, 28] in 0..255, got {list(images.shape)}")
-        answers = zip(*session.run(None, {"images": np.rint(images).astype(np.uint8)}), strict=True)
+        answers = session.run(None, {"images": pixels(pictures.images)})
         return [
             {
                 "label": int(label) if label < classes else None,
-                "p_value": float(p),
+                "p_value": float(p_value),
                 "refused_by": keys[key] if key >= 0 else None,
             }
-            for label, p, key in answers
+            for label, p_value, key in zip(*answers, strict=True)
         ]
 
     return app
+
+
+def pixels(images):
+    """Lists of numbers as uint8 [N, 28, 28]; what is none is answered with 422 and a word."""
+    try:
+        images = np.array(images, dtype=np.float64)
+    except (ValueError, TypeError):
+        raise HTTPException(422, "images: expected numbers, as many in each row") from None
+    if images.shape[1:] != (28, 28) or not ((images >= 0) & (images <= 255)).all():
+        raise HTTPException(422, f"images: expected [N, 28, 28] in 0..255, got {list(images.shape)}")
+    return np.rint(images).astype(np.uint8)
 
 
 if __name__ == "__main__":
