@@ -5,6 +5,7 @@ import sys
 from functools import partial
 from pathlib import Path
 
+import joblib
 import numpy as np
 import pytest
 import torch
@@ -96,6 +97,13 @@ class Mine(nn.Module):
     def forward(self, x):
         code = self.layer(x.flatten(1))
         return BatchOutput(self.last(code), code)
+
+
+def test_processes_of_a_pool_decide_the_same(mtae, digits):
+    detector = OpenSetClassifier(mtae, {"norm": (scores.norm, Conformal(0.05))}).fit(digits.images)
+    parts = np.array_split(digits.images, 3)
+    answers = joblib.Parallel(2)(joblib.delayed(detector.predict)(part) for part in parts)
+    np.testing.assert_array_equal(np.concatenate(answers), detector.predict(digits.images))
 
 
 def test_a_network_of_your_own_is_asked_for_and_known_by_its_weights(digits, tmp_path):
