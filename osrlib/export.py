@@ -1,4 +1,4 @@
-"""A detector as one ONNX file: pixels in, label, p-value and refusing key out. What runs it needs no Python.
+"""A detector as one ONNX file: pixels in, label, p-value, refusing key and scores out. What runs it needs no Python.
 
 Each score is said once more, in operations that ONNX has; ``tests/unit/test_export.py`` holds every one against
 osrlib's. Needs the extra ``service``.
@@ -21,7 +21,8 @@ class Decide(nn.Module):
     """A detector's whole way from pixels to a decision.
 
     Takes uint8 [N, 28, 28]. Returns label int64 [N], K for unknown; p_value float32 [N], all keys in one
-    (:func:`osrlib.thresholds.union_bound`); and key int64 [N], the first that refuses, -1 where none does.
+    (:func:`osrlib.thresholds.union_bound`); key int64 [N], the first that refuses, -1 where none does; and scores
+    float32 [N, S], one a key, to watch (:class:`osrlib.promise.Martingale`).
     """
 
     def __init__(self, detector):
@@ -50,7 +51,7 @@ class Decide(nn.Module):
         p_value = ((torch.stack(at_least, 1) / sizes) * self.shares).amin(1).clamp_max(1)
         unknown = refused.any(1)
         key = torch.where(unknown, refused.int().argmax(1), torch.full_like(guess, -1))
-        return torch.where(unknown, torch.full_like(guess, logits.shape[1]), guess), p_value, key
+        return torch.where(unknown, torch.full_like(guess, logits.shape[1]), guess), p_value, key, scores
 
 
 def _classes(model):
@@ -177,7 +178,7 @@ def to_onnx(detector: OpenSetClassifier, path: checks.Path):
     shapes = ({0: torch.export.Dim("batch", min=1)},)
     with torch.no_grad():
         program = torch.onnx.export(
-            decide, example, dynamo=True, input_names=["images"], output_names=["label", "p_value", "key"],
+            decide, example, dynamo=True, input_names=["images"], output_names=["label", "p_value", "key", "scores"],
             dynamic_shapes=shapes, verbose=False,
         )  # fmt: skip
     told = {"keys": "\n".join(detector.keys), "classes": str(decide.classes), "osrlib": osrlib.__version__}

@@ -1,6 +1,7 @@
 """What a threshold promises, what was paid, and how to notice that the promise no longer holds.
 
-Everything here follows from one assumption: calibration images and new known images are exchangeable.
+The promise itself needs calibration images and new known images to be exchangeable. What is said of one calibration,
+and of shares that were counted, needs them to be independent draws as well.
 """
 
 import numpy as np
@@ -57,7 +58,7 @@ class Martingale:
 
     Each new score gets a p-value among all scores so far, calibration and stream (ties broken at random). If all are
     exchangeable, these p-values are independent and uniform (Vovk, Gammerman & Shafer 2005, chapter 2). Nine gamblers,
-    each with an ε of his own, bet that they are small: each multiplies his wealth by ε p^(ε − 1). The wealth is their
+    each with a b of his own, bet that they are small: each multiplies his wealth by b p^(b − 1). The wealth is their
     mean. A gambler without an edge multiplies his stake by c with a probability of at most 1 / c (Ville's
     inequality), so a wealth of 20 is the alarm.
 
@@ -66,11 +67,11 @@ class Martingale:
     to be like; seed: of the ties.
     """
 
-    EPSILON = np.linspace(0.1, 0.9, 9)
+    BOLDNESS = np.linspace(0.1, 0.9, 9)
 
     def __init__(self, calibration: Numbers["N"], seed: Seed = 0):
         self.seen, self.random = np.sort(calibration.astype(np.float64)), np.random.default_rng(int(seed))
-        self.logs = np.zeros(len(self.EPSILON))
+        self.logs = np.zeros(len(self.BOLDNESS))
 
     def watch(self, scores: Numbers["N"]) -> np.ndarray:
         """The wealth after each of these scores, in the order in which they came: float [N]."""
@@ -78,7 +79,7 @@ class Martingale:
         for score in scores.astype(np.float64):
             first, last = np.searchsorted(self.seen, score, "left"), np.searchsorted(self.seen, score, "right")
             p = (len(self.seen) - last + self.random.random() * (last - first + 1)) / (len(self.seen) + 1)
-            self.logs += np.log(self.EPSILON) + (self.EPSILON - 1) * np.log(p)
+            self.logs += np.log(self.BOLDNESS) + (self.BOLDNESS - 1) * np.log(p)
             self.seen = np.insert(self.seen, last, score)
             wealth.append(np.exp(np.minimum(self.logs, 700)).mean())
         return np.array(wealth)
@@ -130,7 +131,7 @@ CARD = """# A detector that can say unknown
 ## Promised
 
 Of images like those that calibrated it, at most {alpha:.2%} are refused, on average over calibrations.
-The price of this one calibration lies, with a probability of 95 %, in the last column.
+Of 100 such calibrations, some 95 have a price in the last column.
 
 {promised}
 
@@ -142,7 +143,7 @@ The price of this one calibration lies, with a probability of 95 %, in the last 
 
 - That any share of unknown images is refused: what was seen above holds for those images.
 - Anything for known images of another kind than the calibration images: other pens, cameras, people.
-- That the promise still holds tomorrow: watch the p-values.
+- That the promise still holds tomorrow: watch the scores.
 """
 
 

@@ -1,7 +1,7 @@
 """A detector as a service: ``python -m osrlib.serve rule.onnx [PORT]``. Needs the extra ``service``, and no torch.
 
 POST /decide with pixels: {"images": [[[0, … 28 numbers], … 28 rows], …]}, bright strokes on black, 0 to 255. For each
-image it answers a label (null: unknown), a p-value, and which key refused (null: none).
+image it answers a label (null: unknown), a p-value, which key refused (null: none), and each key's score.
 """
 
 import sys
@@ -30,8 +30,9 @@ def service(path):
                 "label": int(label) if label < classes else None,
                 "p_value": float(p_value),
                 "refused_by": keys[key] if key >= 0 else None,
+                "scores": dict(zip(keys, scores.tolist(), strict=True)),
             }
-            for label, p_value, key in zip(*answers, strict=True)
+            for label, p_value, key, scores in zip(*answers, strict=True)
         ]
 
     return app
@@ -43,9 +44,9 @@ def pixels(images):
         images = np.array(images, dtype=np.float64)
     except (ValueError, TypeError):
         raise HTTPException(422, "images: expected numbers, as many in each row") from None
-    if images.shape[1:] != (28, 28) or not ((images >= 0) & (images <= 255)).all():
-        raise HTTPException(422, f"images: expected [N, 28, 28] in 0..255, got {list(images.shape)}")
-    return np.rint(images).astype(np.uint8)
+    if images.shape[1:] != (28, 28) or not np.isin(images, np.arange(256)).all():
+        raise HTTPException(422, f"images: expected [N, 28, 28] of 0, 1 … 255, got {list(images.shape)}, or others")
+    return images.astype(np.uint8)
 
 
 if __name__ == "__main__":

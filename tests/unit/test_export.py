@@ -54,18 +54,19 @@ def test_several_keys_and_which_refused(seen, digits, tmp_path):
     }
     detector = OpenSetClassifier(seen.model, keys).fit_output(seen.held_out)
     export.to_onnx(detector, tmp_path / "rule.onnx")
-    label, p_value, key = ask(tmp_path / "rule.onnx", digits.images)
+    label, p_value, key, got = ask(tmp_path / "rule.onnx", digits.images)
     decision = detector.decide(digits.images)
     wanted = np.where(decision.refused.any(1), decision.refused.argmax(1), -1)
     assert (label == decision.labels).mean() > 0.99 and (key == wanted).mean() > 0.99 and set(key) == {-1, 0, 1}
     np.testing.assert_allclose(p_value, decision.p_value, atol=0.02)
+    np.testing.assert_allclose(got, decision.scores, atol=0.01)
 
 
 def test_the_recommended_rule_on_ten_thousand_images(tmp_path):
     detector = OpenSetClassifier.recommended().fit(data.rule_digits("calibrate").images)
     export.to_onnx(detector, tmp_path / "rule.onnx")
     images = np.concatenate([data.load(name).images[:2500] for name in ("mnist", "letters", "patches", "small")])
-    label, p_value, _ = ask(tmp_path / "rule.onnx", images)
+    label, p_value, *_ = ask(tmp_path / "rule.onnx", images)
     decision = detector.decide(images)
     assert (label != decision.labels).sum() <= 2
     np.testing.assert_allclose(p_value, decision.p_value, atol=0.002)
@@ -126,6 +127,7 @@ def test_the_service_answers_one_and_many(service, digits):
         assert status == 200 and [10 if one["label"] is None else one["label"] for one in answers] == wanted.tolist()
     assert {one["refused_by"] for one in answers} == {None, "energy"}
     wrong = ({}, {"images": []}, {"images": [[1, 2]]}, {"images": [[["a"] * 28] * 28]}, {"images": [[[1, 2], [3]]]})
+    wrong += ({"images": (digits.images[:1] / 255).tolist()},)  # scaled: it would be all black
     wrong += ({"images": np.full((1, 28, 28), 256).tolist()}, {"images": np.zeros((1, 27, 28), int).tolist()})
     for content in wrong:
         assert post(address, content)[0] == 422, content

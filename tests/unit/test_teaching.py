@@ -169,6 +169,12 @@ def ranked(values, alpha):
     return np.sort(values)[rank(values, alpha) - 1] if rank(values, alpha) <= len(values) else np.inf
 
 
+def hasty(calibration, scores):
+    means = np.convolve(np.searchsorted(np.sort(calibration), scores) / len(calibration), np.ones(100) / 100, "valid")
+    over = (means - 0.5) * np.sqrt(1200) > 2.33
+    return 100 + int(over.argmax()) if over.any() else None
+
+
 def keep_up(start, days, known, alpha):
     return [ranked(np.concatenate([start, days[: i + 1][known[: i + 1]]])[-500:], alpha) for i in range(len(days))]
 
@@ -274,6 +280,7 @@ ANSWERS = [  # number, answer, a word of the verdict; the chapters' own answers 
     ("11.3", promise.discoveries, "right"),
     ("11.4", lambda calibration, scores: 1, "nothing has changed"),
     ("11.4", lambda calibration, scores: None, "does not sound"),
+    ("11.4", lambda calibration, scores: hasty(calibration, scores), "nothing has changed"),
     ("11.4", lambda calibration, scores: 90 if scores.mean() > 0.5 else None, "look ahead"),
 ]
 
