@@ -99,31 +99,36 @@ class _Energy(nn.Module):
 
 
 class _Nearest(nn.Module):
-    """Known codes in twelve bits a number, so that the file stays small: eight bits, and four more, two in a byte."""
+    """Known codes in twelve bits a number, from its smallest value in the class to its largest, so that the file stays
+    small: eight bits, and four more, two in a byte."""
 
     def __init__(self, score):
         super().__init__()
         if score.k != 1:
             raise ValueError(f"detector: expected a kNN with k = 1, got k = {score.k}")
         self.power, self.in_class = score.normalise, score.in_class
-        bank = torch.cat([*score.banks.values()])
-        low, high = bank.amin(0), bank.amax(0)
-        self.low, self.step = _fixed(low), _fixed((high - low).clamp_min(1e-12) / 4095)
-        steps = ((bank - self.low) / self.step).round().int()
+        banks = list(score.banks.values())
+        which = torch.repeat_interleave(torch.arange(len(banks)), torch.tensor([len(bank) for bank in banks]))
+        low, high = (torch.stack([edge(bank, 0) for bank in banks]) for edge in (torch.amin, torch.amax))
+        step = (high - low).clamp_min(1e-12) / 4095
+        steps = ((torch.cat(banks) - low[which]) / step[which]).round().int()
+        self.low, self.step = _fixed(low), _fixed(step)
         self.register_buffer("coarse", (steps // 16).byte())
-        fine = nn.functional.pad(steps % 16, (0, bank.shape[1] % 2))
+        fine = nn.functional.pad(steps % 16, (0, steps.shape[1] % 2))
         self.register_buffer("fine", (fine[:, ::2] * 16 + fine[:, 1::2]).byte())
-        classes = [torch.full((len(bank),), label) for label, bank in score.banks.items()]
-        self.register_buffer("labels", torch.cat(classes).int())
+        self.register_buffer("which", which.int())
+        self.register_buffer("classes", torch.tensor(list(score.banks)))
 
     def forward(self, logits, code, guess):
-        fine = self.fine.int()
+        fine, which = self.fine.int(), self.which.long()
         fine = torch.stack([fine // 16, fine % 16], 2).flatten(1)[:, : self.coarse.shape[1]]
-        bank = (self.coarse.int() * 16 + fine) * self.step + self.low
+        bank = (self.coarse.int() * 16 + fine) * self.step[which] + self.low[which]
         place = code / code.norm(dim=1, keepdim=True).clamp_min(1e-12) ** self.power
         closeness = place @ bank.T - bank.square().sum(1) / 2
         if self.in_class:
-            closeness = torch.where(self.labels == guess.unsqueeze(1), closeness, torch.full_like(closeness, -1e30))
+            closeness = torch.where(
+                self.classes[which] == guess.unsqueeze(1), closeness, torch.full_like(closeness, -1e30)
+            )
         return (place - bank[closeness.argmax(1)]).norm(dim=1)
 
 
