@@ -64,7 +64,7 @@ notebooks: data ## executes the chapters and refreshes the committed notebooks; 
 student: $(READY) ## writes the chapters as notebooks without solutions into _build/student
 	$(SITE)
 
-train: data ## trains every reference model from scratch, measures, and writes weights and figures: two hours
+train: data ## trains every reference model from scratch, measures, and writes weights and figures: an hour
 	$(PY) -m experiments.reference
 
 bench: data ## measures how fast training and deciding are on this machine: forty minutes

@@ -1,6 +1,6 @@
 """The reference run: train every model from scratch, measure, and write the weights and ``reference.json``.
 
-    python -m experiments.reference              about two hours on two cores; goes on where it was interrupted
+    python -m experiments.reference              about an hour on two cores; goes on where it was interrupted
     python -m experiments.reference PART …       only these, such as "models.mtae" or "ladder"; the others stay
 
 Each training (``trainings.py``) is kept in ``_build/trainings`` until the run is complete. At the end the run says how
