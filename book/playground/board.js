@@ -1,67 +1,83 @@
 /* What goes onto the playground's board: strokes of mouse, finger or pen, ready images, uploaded pictures. */
 "use strict";
 
-/* A black canvas to draw on; drawn is called after every stroke. */
+/* A black canvas to draw on; drawn is called after every stretch of a stroke. */
 osr.Board = class {
   size = 280;
   pen = 22;
 
   constructor(drawn) {
     this.drawn = drawn;
+    const scale = Math.min(3, globalThis.devicePixelRatio || 1); // as sharp as the screen
     this.canvas = osr.el("canvas", {
-      width: this.size,
-      height: this.size,
+      width: this.size * scale,
+      height: this.size * scale,
       class: "osr-board",
       role: "img",
       "aria-label": "Drawing area. Draw with mouse, finger or pen. Without them, choose a ready image below.",
     });
-    this.context = this.canvas.getContext("2d", { willReadFrequently: true });
-    this.at = null;
-    this.past = []; // what was there before each stroke: [pixels, length drawn]
-    this.length = 0; // of all strokes, in pixels
+    const shown = this.canvas.getContext("2d");
+    shown.scale(scale, scale);
+    const read = osr.el("canvas", { width: this.size, height: this.size }); // what the network reads: no sharper for it
+    this.reading = read.getContext("2d", { willReadFrequently: true });
+    this.contexts = [shown, this.reading];
+    this.clear();
+    const inside = ([x, y]) => [x / scale, y / scale];
     const start = (point) => {
-      this.past.push([this.context.getImageData(0, 0, this.size, this.size), this.length]);
-      this.at = point;
-      this.stroke(point);
+      this.strokes.push([inside(point)]);
+      this.goOn(inside(point));
       return true;
     };
-    osr.follow(this.canvas, start, (point) => this.stroke(point));
+    osr.follow(this.canvas, start, (point) => this.goOn(inside(point)));
   }
 
-  stroke([x, y]) {
-    const { context } = this;
-    context.strokeStyle = "#fff";
-    context.lineWidth = this.pen;
-    context.lineCap = "round";
-    context.lineJoin = "round";
-    context.beginPath();
-    context.moveTo(...this.at);
-    context.lineTo(x + 0.01, y); // a line of no length would leave no dot
-    context.stroke();
-    this.length += Math.hypot(x - this.at[0], y - this.at[1]);
-    this.at = [x, y];
+  goOn(point) {
+    const stroke = this.strokes.at(-1);
+    this.line(stroke.at(-1), point);
+    stroke.push(point);
     this.drawn();
+  }
+
+  line(from, [x, y]) {
+    for (const context of this.contexts) {
+      context.strokeStyle = "#fff";
+      context.lineWidth = this.pen;
+      context.lineCap = "round";
+      context.lineJoin = "round";
+      context.beginPath();
+      context.moveTo(...from);
+      context.lineTo(x + 0.01, y); // a line of no length would leave no dot
+      context.stroke();
+    }
   }
 
   /* A touch that leaves no line. */
   isDot() {
-    return this.length < this.pen;
+    const lengths = this.strokes.map((stroke) =>
+      osr.sum(stroke.slice(1).map(([x, y], i) => Math.hypot(x - stroke[i][0], y - stroke[i][1]))),
+    );
+    return !this.picture && osr.sum(lengths) < this.pen;
   }
 
   /* Takes the last stroke back. */
   undo() {
-    if (this.past.length === 0) return;
-    const [pixels, length] = this.past.pop();
-    this.context.putImageData(pixels, 0, 0);
-    this.length = length;
+    const strokes = this.strokes.slice(0, -1);
+    if (this.picture) this.put(this.picture);
+    else this.clear();
+    this.strokes = strokes;
+    for (const stroke of strokes) {
+      for (let i = 1; i < stroke.length; i++) this.line(stroke[i - 1], stroke[i]);
+    }
     this.drawn();
   }
 
   clear() {
-    this.past = [];
-    this.length = 0;
-    this.context.fillStyle = "#000";
-    this.context.fillRect(0, 0, this.size, this.size);
+    this.strokes = []; // each a list of points
+    this.picture = null; // the ready image below them
+    for (const context of this.contexts) {
+      context.fillStyle = "#000";
+      context.fillRect(0, 0, this.size, this.size);
+    }
   }
 
   /* Puts an image of 28×28 there, to be drawn over. */
@@ -69,14 +85,18 @@ osr.Board = class {
     const small = osr.el("canvas", { width: osr.SIDE, height: osr.SIDE });
     osr.paint(small, image);
     this.clear();
-    this.context.imageSmoothingEnabled = false;
-    this.context.drawImage(small, 0, 0, this.size, this.size);
-    this.length = Number.POSITIVE_INFINITY;
+    this.picture = image;
+    for (const context of this.contexts) {
+      context.imageSmoothingEnabled = false;
+      context.drawImage(small, 0, 0, this.size, this.size);
+    }
   }
 
   /* What is there, as the network reads it. */
   image() {
-    return osr.toMnist(osr.toGrey(this.context.getImageData(0, 0, this.size, this.size)), true);
+    const { data, height, width } = this.reading.getImageData(0, 0, this.size, this.size);
+    const grey = new Float64Array(height * width).map((_, i) => data[4 * i] / 255); // as much red as green and blue
+    return osr.toMnist({ grey, height, width }, true);
   }
 };
 

@@ -1,48 +1,27 @@
-/* The report's multi-task autoencoder, forward, in plain JavaScript: the published weights, layer by layer as in
- * chapter 5, and its two distances.
+/* The networks of the playground, forward, in plain JavaScript: the report's multi-task autoencoder with its published
+ * weights, layer by layer as in chapter 5, and its two distances; and the halves that chapter 8's network shares with it.
  *
- * osr.decode unpacks what the build wrote; osr.forward(weights, image) runs the network on one image.
  * Maps are Float32Arrays in the order channel, row, column. Batch norm is gone: in use it only scales and shifts what a
  * convolution puts out, so the export multiplied it into the convolution's weights.
  */
 "use strict";
 
-// names and shapes in the order of the export
-osr.LAYERS = [
-  ["conv1", [16, 1, 3, 3]],
-  ["conv1.bias", [16]],
-  ["conv2", [32, 16, 3, 3]],
-  ["conv2.bias", [32]],
-  ["code", [128, 1568]],
-  ["code.bias", [128]],
-  ["head", [10, 128]],
-  ["head.bias", [10]],
-  ["draw", [1568, 128]],
-  ["draw.bias", [1568]],
-  ["draw1", [16, 32, 3, 3]],
-  ["draw1.bias", [16]],
-  ["draw2", [1, 16, 3, 3]],
-  ["draw2.bias", [1]],
-];
+/* Rows of numbers, as the build packed them: each a whole number of 8 or 16 bits times its row's scale. */
+osr.unpack = ({ bits, numbers, scales }) => {
+  const whole = new { 8: Int8Array, 16: Int16Array }[bits](osr.bytes(numbers).buffer);
+  const rows = osr.floats(scales);
+  const width = whole.length / rows.length;
+  if (!Number.isInteger(width)) throw new Error(`expected ${rows.length} rows, got ${whole.length} numbers`);
+  return Float32Array.from(whole, (number, i) => number * rows[Math.floor(i / width)]);
+};
 
-/* Whole numbers of three bytes, least first, with their sign. */
-osr.wholeNumbers = (bytes) =>
-  Int32Array.from({ length: bytes.length / 3 }, (_, i) => {
-    const shifted = (bytes[3 * i] << 8) | (bytes[3 * i + 1] << 16) | (bytes[3 * i + 2] << 24);
-    return shifted >> 8; // up to the top and back: that brings the sign along
-  });
-
-/* The weights by the names of their layers: each a whole number times its layer's scale. */
-osr.decode = ({ numbers, scales }) => {
-  const whole = osr.wholeNumbers(osr.bytes(numbers));
+/* A network's layers, by their names: weights, and biases under the name with .bias. */
+osr.decode = (packed) => {
   const weights = {};
-  let start = 0;
-  osr.LAYERS.forEach(([name, shape], i) => {
-    const end = start + shape.reduce((product, side) => product * side);
-    weights[name] = Float32Array.from(whole.subarray(start, end), (number) => scales[i] * number);
-    start = end;
-  });
-  if (start !== whole.length) throw new Error(`expected ${start} weights, got ${whole.length}`);
+  for (const [name, layer] of Object.entries(packed)) {
+    weights[name] = osr.unpack(layer);
+    weights[`${name}.bias`] = osr.floats(layer.bias);
+  }
   return weights;
 };
 
@@ -116,22 +95,27 @@ osr.softmax = (logits) => {
 /* 784 bytes, 0 black to 255 white, as brightness from 0 to 1. */
 osr.brightness = (image) => Float32Array.from(image, (pixel) => pixel / 255);
 
+/* Pixels [784], as the network wants them, to what its code is made of [128]. */
+osr.encode = (weights, pixels) => {
+  const stage = (x, size, name) =>
+    osr.relu(osr.pool(osr.convolve(x, size, weights[name], weights[`${name}.bias`]), size));
+  return osr.linear(stage(stage(pixels, 28, "conv1"), 14, "conv2"), weights.code, weights["code.bias"]);
+};
+
+/* A code to a drawing of 14×14, before the function that ends the network. */
+osr.draw = (weights, code) => {
+  let x = osr.relu(osr.linear(code, weights.draw, weights["draw.bias"]));
+  x = osr.relu(osr.convolve(x, 7, weights.draw1, weights["draw1.bias"]));
+  return osr.convolve(osr.enlarge(x, 7), 14, weights.draw2, weights["draw2.bias"]);
+};
+
 /* image: 784 bytes. Returns logits [10], probabilities [10], code [128], copy [784]: brightness, from osr.MEAN up. */
 osr.forward = (weights, image) => {
-  const convolve = (x, size, name) => osr.convolve(x, size, weights[name], weights[`${name}.bias`]);
-  const linear = (x, name) => osr.linear(x, weights[name], weights[`${name}.bias`]);
-
-  let x = osr.brightness(image).map((pixel) => (pixel - osr.MEAN) / osr.STD);
-  x = osr.relu(osr.pool(convolve(x, 28, "conv1"), 28));
-  x = osr.relu(osr.pool(convolve(x, 14, "conv2"), 14));
-  const code = osr.relu(linear(x, "code"));
-  const logits = linear(code, "head");
-  x = osr.relu(linear(code, "draw"));
-  x = osr.relu(convolve(x, 7, "draw1"));
-  x = osr.relu(convolve(osr.enlarge(x, 7), 14, "draw2"));
-  const drawing = x.map((value) => osr.MEAN + osr.STD * value);
-  const copy = osr.enlarge(drawing, 14);
-  return { logits, probabilities: osr.softmax(logits), code, copy };
+  const pixels = osr.brightness(image).map((pixel) => (pixel - osr.MEAN) / osr.STD);
+  const code = osr.relu(osr.encode(weights, pixels));
+  const logits = osr.linear(code, weights.head, weights["head.bias"]);
+  const drawing = osr.relu(osr.draw(weights, code)).map((value) => osr.MEAN + osr.STD * value);
+  return { logits, probabilities: osr.softmax(logits), code, copy: osr.enlarge(drawing, 14) };
 };
 
 /* The report's first distance between an image (bytes) and its copy, in its unit, as osrlib.scores.norm. */

@@ -49,6 +49,29 @@ osr.rgb = (colour) => [1, 3, 5].map((at) => Number.parseInt(colour.slice(at, at 
 /* base64 → bytes. */
 osr.bytes = (text) => Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
 
+/* base64 → numbers of 32 bits. */
+osr.floats = (text) => new Float32Array(osr.bytes(text).buffer);
+
+/* Where the scripts lie. */
+osr.folder = document.currentScript?.src.replace(/[^/]*$/, "");
+
+/* What a file of the build holds, by its name: a script tag fetches it, since that works by double-click too. */
+osr.files = {};
+osr.fetched = (name) => {
+  osr.files[name] ??= new Promise((resolve, reject) => {
+    osr.files[`${name} is here`] = resolve;
+    const onerror = () => {
+      delete osr.files[name]; // the next one who asks tries again
+      reject(new Error(`${name} could not be loaded.`));
+    };
+    document.head.append(osr.el("script", { src: osr.folder + name, onerror }));
+  });
+  return osr.files[name];
+};
+
+/* The files themselves call this. */
+osr.arrived = (name, value) => osr.files[`${name} is here`](value);
+
 /* The distances of a world's images, as the build packed them. */
 osr.distance = (packed, key) => new ({ norm: Float32Array, diff: Uint16Array })[key](osr.bytes(packed).buffer);
 

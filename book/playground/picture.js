@@ -50,10 +50,10 @@ osr.ink = ({ grey, height, width }, border) => {
 
 /* The mean of the largest thousandth. */
 osr.strongest = (ink) => {
-  const largest = Float64Array.from(ink)
-    .sort()
-    .slice(-Math.max(1, Math.floor(ink.length / 1000)));
-  return osr.sum(largest) / largest.length;
+  const count = Math.max(1, Math.floor(ink.length / 1000));
+  const most = ink.reduce((one, other) => Math.max(one, other));
+  if (ink.reduce((found, value) => found + (value === most), 0) >= count) return most; // without sorting all of them
+  return osr.sum(Float64Array.from(ink).sort().slice(-count)) / count;
 };
 
 /* The smallest box around all strokes, null where there are none. */
@@ -119,9 +119,12 @@ osr.resizeRows = ({ grey, height, width }, newWidth) => {
   const means = osr.triangles(width, newWidth);
   const out = new Float32Array(height * newWidth);
   for (let y = 0; y < height; y++) {
-    means.forEach(({ first, weights }, x) => {
-      out[y * newWidth + x] = osr.sum(weights.map((weight, k) => weight * grey[y * width + first + k]));
-    });
+    for (let x = 0; x < newWidth; x++) {
+      const { first, weights } = means[x];
+      let sum = 0;
+      for (let k = 0; k < weights.length; k++) sum += weights[k] * grey[y * width + first + k];
+      out[y * newWidth + x] = sum;
+    }
   }
   return { grey: out, height, width: newWidth };
 };

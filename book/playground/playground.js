@@ -1,30 +1,27 @@
-/* The playground: a board, a tray of ready images and an upload; whatever is there, the model answers at once. */
+/* The playground: a board, a tray of ready images and an upload; whatever is there, two rules answer at once. */
 "use strict";
 
-/* What the network says of an image, and the report's rule, which refuses it where a distance lies above its line. */
+/* What the report's network says of an image, and its rule, which refuses where a distance lies above its line. */
 osr.judge = (weights, image, lines) => {
   const said = osr.forward(weights, image);
   const norm = osr.norm(image, said.copy);
-  const diff = osr.diff(image, said.copy);
+  const [ink, copyInk] = osr.binarised(image, said.copy);
+  const diff = ink.filter((on, i) => on !== copyInk[i]).length;
   const guess = said.probabilities.indexOf(Math.max(...said.probabilities));
   const label = norm > lines.norm || diff > lines.diff ? "unknown" : guess;
-  return { ...said, norm, diff, guess, label };
+  return { ...said, norm, diff, ink, copyInk, guess, label };
 };
 
-/* The reason of an answer, as a sentence or two. */
+/* The reason of the report's answer, in words. */
 osr.reason = ({ norm, diff, guess, label, probabilities }, lines) => {
   const share = osr.percent(probabilities[guess], 0);
   if (label !== "unknown")
-    return `Both distances are below their lines, and the classifier says ${guess}, with ${share}.`;
+    return `The copy looks like the drawing. So the classifier is believed: it says ${guess}, with ${share}.`;
   const why = [];
-  if (norm > lines.norm) {
-    const above = `norm ${norm.toFixed(2)} above ${lines.norm.toFixed(2)}`;
-    why.push(`the copy is farther from the image than digits are (${above})`);
-  }
-  if (diff > lines.diff) {
-    why.push(`too many pixels change between black and white (diff ${diff} above ${lines.diff.toFixed(0)})`);
-  }
-  return `Refused: ${why.join(", and ")}. The classifier alone would have said ${guess}, with ${share}.`;
+  if (norm > lines.norm)
+    why.push(`is too far from the drawing (norm ${norm.toFixed(1)} above ${lines.norm.toFixed(1)})`);
+  if (diff > lines.diff) why.push(`differs in too many pixels (diff ${diff} above ${lines.diff.toFixed(0)})`);
+  return `Refused: the copy ${why.join(", and ")}. Alone, the classifier would have said ${guess}, with ${share}.`;
 };
 
 /* One distance as a bar, with a slider for its line; moved is called when the line moves. */
@@ -95,32 +92,38 @@ osr.Bars = class {
   }
 };
 
-/* The image and its copy, grey and in black and white, and where those differ. */
-osr.Views = class {
-  constructor() {
-    this.image = this.view("image", "What the model sees");
-    this.copy = this.view("copy", "The copy that it makes");
-    this.ink = this.view("image, black and white", "The image in black and white");
-    this.copyInk = this.view("copy, black and white", "The copy in black and white");
-    this.difference = this.view("difference", "Where they differ");
-    const views = [this.image, this.copy, this.ink, this.copyInk, this.difference];
-    this.element = osr.el("div", { class: "osr-views" }, ...views.map(({ figure }) => figure));
-  }
-
-  view(caption, label) {
+/* A small picture of 28×28 with its caption. */
+osr.View = class {
+  constructor(caption, label) {
     const size = { width: osr.SIDE, height: osr.SIDE };
-    const canvas = osr.el("canvas", { ...size, class: "osr-small", role: "img", "aria-label": label });
-    return { canvas, figure: osr.el("figure", {}, canvas, osr.el("figcaption", {}, caption)) };
+    this.canvas = osr.el("canvas", { ...size, class: "osr-small", role: "img", "aria-label": label });
+    this.element = osr.el("div", { class: "osr-view" }, this.canvas, osr.el("span", {}, caption));
   }
 
-  show(image, copy) {
-    const white = (share) => 255 * share;
-    const [ink, copyInk] = osr.binarised(image, copy).map((one) => Array.from(one));
-    osr.paint(this.image.canvas, image);
-    osr.paint(this.copy.canvas, copy.map(white));
-    osr.paint(this.ink.canvas, ink.map(white));
-    osr.paint(this.copyInk.canvas, copyInk.map(white));
-    const change = ink.map((on, i) => on - copyInk[i]);
+  /* shares: from 0, black, to 1, white; black where nothing is. */
+  show(shares) {
+    osr.paint(
+      this.canvas,
+      Array.from(shares ?? new Uint8Array(osr.SIDE ** 2), (share) => 255 * share),
+    );
+  }
+};
+
+/* The image and its copy in black and white, and where those differ. */
+osr.Change = class {
+  constructor() {
+    this.ink = new osr.View("image", "The image in black and white");
+    this.copyInk = new osr.View("copy", "The copy in black and white");
+    this.difference = new osr.View("difference", "Where they differ");
+    const views = [this.ink, this.copyInk, this.difference].map(({ element }) => element);
+    const row = osr.el("div", { class: "osr-tools" }, ...views);
+    this.element = osr.el("details", {}, osr.el("summary", {}, "Image and copy in black and white"), row);
+  }
+
+  show(said) {
+    this.ink.show(said?.ink);
+    this.copyInk.show(said?.copyInk);
+    const change = Array.from({ length: osr.SIDE ** 2 }, (_, i) => (said ? said.ink[i] - said.copyInk[i] : 0));
     osr.paint(this.difference.canvas, change, osr.shadeOfChange);
   }
 };
@@ -132,18 +135,38 @@ osr.shadeOfChange = (change) => {
 };
 
 /* A row of ready images of one world, packed one after the other; each is a button, which gives its image to take. */
-osr.trayRow = (world, packed, take) => {
-  const bytes = osr.bytes(packed);
-  const length = osr.SIDE ** 2;
-  const buttons = Array.from({ length: bytes.length / length }, (_, i) => {
-    const image = bytes.slice(length * i, length * (i + 1));
+osr.trayRow = (world, { images, names }, take) => {
+  const buttons = osr.rows(osr.bytes(images), osr.SIDE ** 2).map((image, i) => {
     const face = osr.el("canvas", { width: osr.SIDE, height: osr.SIDE });
     osr.paint(face, image);
-    const onclick = () => take(image);
-    return osr.el("button", { type: "button", "aria-label": `${world}, number ${i + 1}`, onclick }, face);
+    const onclick = () => take(image, names[i]);
+    return osr.el("button", { type: "button", "aria-label": names[i], title: names[i], onclick }, face);
   });
   const attributes = { class: "osr-tray", role: "group", "aria-label": world };
   return osr.el("div", attributes, osr.el("span", {}, world), ...buttons);
+};
+
+/* What one rule says: its name, its answer, its reason. */
+osr.Verdict = class {
+  constructor(kind, name) {
+    this.name = name;
+    this.answer = osr.el("p", { class: "osr-verdict" });
+    this.reason = osr.el("p", { class: "osr-reason" });
+    const heading = osr.el("p", { class: "osr-name" }, name);
+    this.element = osr.el("section", { class: kind, "aria-label": name }, heading, this.answer, this.reason);
+  }
+
+  /* label: unknown, a digit, or null where there is none; then answer says why. */
+  show(label, reason, answer = label === "unknown" ? "unknown" : `a ${label}`) {
+    this.answer.textContent = answer;
+    this.answer.className = "osr-verdict";
+    if (label !== null) this.answer.classList.add(label === "unknown" ? "osr-unknown" : "osr-known");
+    this.reason.textContent = reason;
+  }
+
+  get words() {
+    return `${this.name}: ${this.answer.textContent}. ${this.reason.textContent}`;
+  }
 };
 
 osr.Playground = class {
@@ -154,14 +177,19 @@ osr.Playground = class {
     const moved = () => this.answer();
     this.gauges = ["norm", "diff"].map((key) => new osr.Gauge(key, this.lines, moved));
     this.bars = new osr.Bars();
-    this.views = new osr.Views();
-    this.verdict = osr.el("p", { class: "osr-verdict", role: "status", "aria-live": "polite" });
-    this.reason = osr.el("p", { class: "osr-reason" });
+    this.image28 = new osr.View("what the networks see", "The image that the networks see");
+    this.copy = new osr.View("the copy", "The copy that the report's network makes");
+    this.change = new osr.Change();
+    this.verdict = new osr.Verdict("osr-report", "The report's rule");
+    this.second = new osr.Second(moved);
+    this.prediction = new osr.Prediction(moved);
+    this.heard = osr.el("p", { class: "osr-heard", role: "status" });
     this.message = osr.el("p", { class: "osr-message", role: "alert" });
     for (const [name, colour] of Object.entries(osr.PALETTE)) root.style.setProperty(`--osr-${name}`, colour);
-    root.replaceChildren(this.desk(), ...this.tray());
+    root.replaceChildren(this.desk(), this.prediction.element, this.more(), ...this.tray(), this.heard);
     this.clear();
     this.acceptFiles(root);
+    this.root = root;
   }
 
   /* Pictures that are dropped here, or pasted. */
@@ -176,13 +204,15 @@ osr.Playground = class {
     document.addEventListener("paste", (event) => take(event, event.clipboardData));
   }
 
+  /* The board, beside it what networks see of it, and both answers: all on one screen of a phone. */
   desk() {
     return osr.el(
       "div",
-      { class: "osr-columns osr-desk" },
-      osr.el("div", {}, this.board.canvas, this.tools(), this.message),
-      osr.el("div", { class: "osr-answer" }, this.verdict, this.reason, ...this.rule(), this.bars.element),
-      this.views.element,
+      { class: "osr-desk" },
+      this.board.canvas,
+      osr.el("div", { class: "osr-views" }, this.image28.element, this.copy.element),
+      osr.el("div", { class: "osr-answer" }, this.verdict.element, this.second.verdict.element),
+      this.tools(),
     );
   }
 
@@ -197,88 +227,121 @@ osr.Playground = class {
       osr.el("button", { type: "button", onclick: () => this.clear() }, "Clear"),
       osr.el("button", { type: "button", onclick: () => this.board.undo() }, "Undo"),
       osr.el("label", { class: "osr-upload" }, "Upload, drop or paste a picture ", field),
+      this.message,
     );
   }
 
-  rule() {
+  /* What is behind either answer. */
+  more() {
     const onclick = () => {
       Object.assign(this.lines, osr.LINES);
       for (const gauge of this.gauges) gauge.followLine();
       this.answer();
     };
     const button = osr.el("button", { type: "button", onclick }, "Lines of chapter 6");
-    return [...this.gauges.map(({ element }) => element), button];
+    const gauges = this.gauges.map(({ element }) => element);
+    const alone = osr.el("details", {}, osr.el("summary", {}, "What its classifier says alone"), this.bars.element);
+    const report = osr.el(
+      "div",
+      {},
+      osr.heading("Behind the report's rule"),
+      ...gauges,
+      button,
+      this.change.element,
+      alone,
+    );
+    this.behind = osr.el("div", { class: "osr-columns" }, report, this.second.element);
+    return this.behind;
   }
 
   tray() {
-    return Object.entries(osr.TRAY).map(([world, packed]) => osr.trayRow(world, packed, (image) => this.take(image)));
+    return Object.entries(osr.TRAY).map(([world, some]) => osr.trayRow(world, some, (...one) => this.take(...one)));
   }
 
   clear() {
     this.board.clear();
     this.message.textContent = "";
-    this.show(null);
+    this.show(null, "");
   }
 
   /* Look at what is on the board, once a frame: a pen can move several times in between. */
   lookSoon() {
     this.frame ??= requestAnimationFrame(() => {
       this.frame = null;
-      this.look();
+      this.show(this.board.isDot() ? null : this.board.image(), "drawing");
     });
   }
 
-  look() {
-    this.show(this.board.isDot() ? null : this.board.image());
-    if (!this.image && this.board.past.length) this.verdict.textContent = "Only a dot so far: draw on.";
-  }
-
-  /* A ready image needs no preparation: it goes to the model as it is, and onto the board. */
-  take(image) {
+  /* A ready image needs no preparation: it goes to the networks as it is, and onto the board. */
+  take(image, name) {
     this.message.textContent = "";
     this.board.put(image);
-    return this.show(image);
+    return this.show(image, name);
   }
 
   async upload(file) {
     this.message.textContent = "";
-    this.verdict.setAttribute("aria-busy", "true");
+    this.root.setAttribute("aria-busy", "true");
     try {
-      const label = this.take(await osr.readFile(file));
+      const label = this.take(await osr.readFile(file), file.name);
       if (label === null) throw new Error(`${file.name} holds nothing that differs from its background.`);
     } catch (error) {
       this.message.textContent = error.message;
     }
-    this.verdict.setAttribute("aria-busy", "false");
+    this.root.setAttribute("aria-busy", "false");
   }
 
-  show(image) {
+  show(image, name) {
     this.image = image?.some((value) => value > 0) ? image : null;
+    this.name = name;
+    this.prediction.close(this.image !== null);
     return this.answer();
   }
 
-  /* Everything on the page that follows from image and lines. Returns the label, null where there is no image. */
+  /* Everything on the page that follows from image and lines. Returns the report's label, null where there is no image. */
   answer() {
-    const blank = new Uint8Array(osr.SIDE ** 2);
+    const nothing = this.board.strokes.length ? "Only a dot so far: draw on." : "Nothing is drawn yet.";
     const said = this.image && osr.judge(this.weights, this.image, this.lines);
-    for (const gauge of this.gauges) gauge.show(said?.[gauge.key] ?? null);
-    this.bars.show(said);
-    this.views.show(this.image ?? blank, said?.copy ?? blank);
-    this.tell(said);
+    this.showReport(said, nothing);
+    this.second.show(this.image, this.board.strokes.length, nothing);
+    const isCovered = said !== null && this.prediction.covers;
+    this.behind.classList.toggle("osr-covered", isCovered);
+    if (isCovered) this.cover();
+    else if (said && this.second.decision) this.note(said, this.second.decision);
+    this.sayLater();
     return said?.label ?? null;
   }
 
-  tell(said) {
-    if (!said) {
-      this.verdict.textContent = "Nothing is drawn yet.";
-      this.verdict.className = "osr-verdict";
-      this.reason.textContent = "";
-      return;
-    }
-    const refused = said.label === "unknown";
-    this.verdict.textContent = refused ? "unknown" : `a ${said.label}`;
-    this.verdict.className = `osr-verdict ${refused ? "osr-unknown" : "osr-known"}`;
-    this.reason.textContent = osr.reason(said, this.lines);
+  /* said: null where there is no image; nothing: what is said then. */
+  showReport(said, nothing) {
+    for (const gauge of this.gauges) gauge.show(said?.[gauge.key] ?? null);
+    this.bars.show(said);
+    this.image28.show(said && osr.brightness(this.image));
+    this.copy.show(said?.copy);
+    this.change.show(said);
+    if (said) this.verdict.show(said.label, osr.reason(said, this.lines));
+    else this.verdict.show(null, "", nothing);
+  }
+
+  /* Both answers, until they are predicted. */
+  cover() {
+    this.copy.show(null);
+    for (const verdict of [this.verdict, this.second.verdict]) verdict.show(null, "", "Your prediction first");
+  }
+
+  /* Into the log, if a prediction was made. */
+  note({ label, norm, diff }, decision) {
+    const measured = { norm: norm.toFixed(2), diff, p_value: decision.pValue.toFixed(4) };
+    const said = { report: String(label), rule: String(decision.label) };
+    this.prediction.tell(said, { picture: this.name, ...measured });
+  }
+
+  /* For those who hear the page: both answers, when the hand rests. */
+  sayLater() {
+    clearTimeout(this.waiting);
+    this.waiting = setTimeout(() => {
+      this.heard.textContent = `${this.verdict.words} ${this.second.verdict.words}`;
+    }, 500);
   }
 };
 

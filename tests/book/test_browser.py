@@ -1,5 +1,6 @@
 """The living pages in a real browser: what is drawn, dragged and uploaded, they answer as PyTorch and osrlib do."""
 
+import csv
 import io
 import re
 
@@ -7,16 +8,19 @@ import numpy as np
 import pytest
 import scipy
 from PIL import Image
+from playwright.sync_api import expect
 
 from osrlib import data, metrics, pictures, plots
 from osrlib.detector import OpenSetClassifier
 from osrlib.output import infer
 from osrlib.thresholds import Conformal
 from tests.book.conftest import PHONE, SHOTS
+from tools import rule_export
 
 CHAPTER, PLAYGROUND = "notebooks/06-drawing-the-line.html", "book/playground.html"
 SCORE, SERVICE = "notebooks/02-keeping-score.html", "notebooks/11-service.html"
 NOTHING = "Nothing is drawn yet."
+REPORT, RULE = ".osr-report .osr-verdict", ".osr-rule .osr-verdict"
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +29,7 @@ def rule():
     return OpenSetClassifier.report().fit(data.report_digits().images)
 
 
-def test_the_network_and_the_rule_answer_as_pytorch_does(page, site, rule):
+def test_the_network_and_the_reports_rule_answer_as_pytorch_does(page, site, rule):
     worlds, _ = data.load_all(["mnist", "letters", "fashion", "patches", "noise"])
     images = np.concatenate([world.sample(100, seed=3).images for world in worlds.values()])
     said = infer(rule.model, images)
@@ -35,8 +39,9 @@ def test_the_network_and_the_rule_answer_as_pytorch_does(page, site, rule):
     answers = page.evaluate(
         """([images, copies]) => images.map((one, i) => {
             const { logits, copy, norm, diff, label } = osr.judge(osr.ready.weights, one, osr.LINES);
-            const again = osr.diff(one, Float32Array.from(copies[i]));
-            return { logits: [...logits], copy: [...copy], norm, diff, again, label };
+            const [ink, again] = osr.binarised(one, Float32Array.from(copies[i]));
+            const changed = ink.filter((on, j) => on !== again[j]).length;
+            return { logits: [...logits], copy: [...copy], norm, diff, again: changed, label };
         })""",
         [images.reshape(-1, 784).tolist(), said.copies.tolist()],
     )
@@ -45,16 +50,50 @@ def test_the_network_and_the_rule_answer_as_pytorch_does(page, site, rule):
         for key in ("logits", "copy", "norm", "diff", "again", "label")
     )
     norm, diff = decision.scores.T
-    assert np.abs(logits - said.logits).max() < 1e-4
-    assert np.abs(copies - said.copies).max() < 1e-4
-    assert np.abs(norms - norm).max() < 1e-4
+    # the page has the weights in 16 bits
+    assert np.abs(logits - said.logits).max() < 0.02
+    assert np.abs(copies - said.copies).max() < 0.02
+    assert np.abs(norms - norm).max() < 0.02
     # of the same copies the same diff, to the pixel; NumPy 1 rounds the edges of bins otherwise: 14 of 4,200 differed
     assert (again == diff).mean() >= (1 if np.lib.NumpyVersion(np.__version__) >= "2.0.0" else 0.99)
-    # the page's own copies are PyTorch's to some 1e-6: enough to move a grey value over the edge of a bin, and Otsu's
-    # level with it. 2 of 4,200 images differed, by 4 pixels each
-    assert (diffs == diff).mean() >= 0.99
+    # the smallest change of a copy can move a grey value over the edge of a bin, and Otsu's level with it
+    assert (diffs == diff).mean() >= 0.9
     wanted = np.where(decision.labels == 10, "unknown", decision.labels.astype(object))
     assert (labels == wanted).mean() >= 0.998 and 0.1 < (wanted == "unknown").mean() < 0.9
+
+
+def test_the_recommended_rule_answers_as_the_full_one(page, site):
+    names = [name for name, (here, _) in data.available().items() if here]
+    worlds = [data.load(name) for name in names]
+    images = np.concatenate([world.sample(min(2000 // len(names), len(world)), seed=5).images for world in worlds])
+    rule = OpenSetClassifier.recommended().fit(data.rule_digits("calibrate").images)
+    wanted = rule.decide(images)
+    page.goto(f"{site}/{PLAYGROUND}")
+    page.evaluate("Promise.all([...Array(10).keys()].map((digit) => osr.ready.second.bank(digit)))")
+    answers = page.evaluate(
+        """(images) => images.map((image) => {
+            const { second } = osr.ready;
+            const said = osr.read(second.rule, Uint8Array.from(image));
+            const { label, pValue, nearest } = osr.decide(second.rule, said, second.banks[said.guess]);
+            return [label === "unknown" ? 10 : label, pValue, said.guess, nearest[0].at, nearest[0].distance];
+        })""",
+        images.reshape(-1, 784).tolist(),
+    )
+    labels, p_values, guess, at, distance = np.array(answers).T
+    same = labels == wanted.labels
+    assert same.mean() >= 0.99 and 0.2 < (labels == 10).mean() < 0.8
+    rounded = rule_export.light(rule).decide(images)
+    assert (labels == rounded.labels).mean() >= 0.999
+    assert np.abs(p_values - rounded.p_value).max() < 0.001
+    told = page.locator(".osr-small-print").inner_text()  # what the page says of itself was counted in Python
+    count = int(re.search(r"([\d,]+) get the same label", told)[1].replace(",", ""))
+    assert f"Of {len(images):,} images from {len(names)} worlds" in told and abs(count - same.sum()) <= 2
+    # the nearest known digit of the page is as near as that of the full bank, but for the rounding
+    nearest = rule.keys["code"].score.parts[0][0]
+    assert np.abs(distance - nearest(infer(rule.model, images))).max() < 0.1
+    codes = np.stack([nearest.banks[int(digit)][int(place)] for digit, place in zip(guess, at, strict=True)])
+    away = np.linalg.norm(nearest.place(infer(rule.model, images).code).numpy() - codes, axis=1)
+    assert np.abs(away - distance).max() < 0.1
 
 
 def test_pictures_are_prepared_as_the_library_does(page, site):
@@ -101,27 +140,82 @@ def painted(page):
 
 SEVEN = [(0.3, 0.25), (0.7, 0.25), (0.45, 0.8)]
 ZIGZAG = [(0.1 + 0.8 * (i % 2), 0.1 + 0.1 * i) for i in range(9)]
+A = [[(0.2, 0.85), (0.5, 0.1), (0.8, 0.85)], [(0.3, 0.6), (0.7, 0.6)]]
 SCRIBBLE = [ZIGZAG, [(y, x) for x, y in ZIGZAG]]
 
 
 @pytest.mark.parametrize("way", ["served", "by double click"])
 def test_a_drawn_seven_is_read_and_a_scribble_refused(page, site, html, way):
     page.goto(f"{site}/{PLAYGROUND}" if way == "served" else (html / PLAYGROUND).as_uri())
-    verdict, reason = page.locator(".osr-verdict"), page.locator(".osr-reason")
-    assert verdict.inner_text() == NOTHING and reason.inner_text() == ""
+    verdict, rule, reason = page.locator(REPORT), page.locator(RULE), page.locator(".osr-reason").first
+    assert verdict.inner_text() == rule.inner_text() == NOTHING and reason.inner_text() == ""
     draw(page, SEVEN)
     assert verdict.inner_text() == "a 7" and reason.inner_text()
-    # book/_static/playground.png, which stands in the page where JavaScript is off, is a copy of this
-    page.locator("#osr-playground").screenshot(path=SHOTS / "playground.png")
+    expect(rule).to_have_text("a 7")
     page.get_by_role("button", name="Clear").click()
     assert verdict.inner_text() == NOTHING
     draw(page, *SCRIBBLE)
     assert verdict.inner_text() == "unknown" and reason.inner_text().startswith("Refused")
+    assert "p-value" in page.locator(".osr-rule .osr-reason").inner_text()
+
+
+def test_an_a_is_a_4_to_the_report_and_unknown_to_the_rule(page, site):
+    page.goto(f"{site}/{PLAYGROUND}")
+    draw(page, *A)
+    assert page.locator(REPORT).inner_text() == "a 4"
+    expect(page.locator(RULE)).to_have_text("unknown")
+    expect(page.locator("#osr-playground [role=status]")).to_contain_text("unknown")
+    # book/_static/playground.png, which stands in the page where JavaScript is off, is a copy of this
+    page.locator("#osr-playground").screenshot(path=SHOTS / "playground.png")
+    page.get_by_role("button", name="a known 4").first.focus()
+    page.keyboard.press("Enter")
+    steps = page.locator(".osr-walk .osr-view")
+    expect(steps).to_have_count(6)
+    assert steps.first.inner_text() == "unknown" and steps.last.inner_text() == "4"
+    # the whole way from pen to both answers, once the known 4s are there
+    took = page.evaluate(
+        "(() => { const start = performance.now(); osr.ready.show(osr.ready.board.image(), ''); "
+        "return performance.now() - start; })()"
+    )
+    assert took < 300
+
+
+def test_predictions_come_first_and_are_kept(page, site):
+    page.goto(f"{site}/{PLAYGROUND}")
+    page.get_by_label("Predict first").check()
+    show = page.get_by_role("button", name="Show the answers")
+    assert show.is_disabled()
+    draw(page, SEVEN)
+    assert page.locator(REPORT).inner_text() == page.locator(RULE).inner_text() == "Your prediction first"
+    assert not page.get_by_role("button", name="a known 7").first.is_visible()
+    page.get_by_label("The report's rule will say").select_option("7")
+    page.get_by_label("chapter 8's rule").select_option("unknown")
+    show.click()
+    expect(page.locator(".osr-prediction")).to_contain_text("1 of 2 predictions right")
+    assert page.locator(REPORT).inner_text() == "a 7"
+    page.get_by_role("button", name="letter r", exact=True).click()
+    assert page.locator(REPORT).inner_text() == "Your prediction first"
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Download the log").click()
+    (row,) = csv.DictReader(download.value.path().read_text().splitlines())
+    assert (row["report_predicted"], row["rule_predicted"], row["rule_said"]) == ("7", "unknown", "7")
+    assert float(row["p_value"]) > 0.01 and float(row["norm"]) > 0
+
+
+def test_a_bank_that_does_not_come_is_said_and_asked_for_again(page, site):
+    page.route("**/bank-7.js", lambda route: route.abort())
+    page.goto(f"{site}/{PLAYGROUND}")
+    draw(page, SEVEN)
+    expect(page.locator(".osr-rule")).to_contain_text("bank-7.js could not be loaded")
+    page.unroute("**/bank-7.js")
+    draw(page, [(0.4, 0.5), (0.6, 0.5)])
+    expect(page.locator(".osr-rule .osr-reason")).to_contain_text("known digits look")
+    page.faults[:] = [fault for fault in page.faults if "bank-7" not in fault and "ERR_FAILED" not in fault]
 
 
 def test_a_dot_is_no_digit_and_a_stroke_can_be_taken_back(page, site):
     page.goto(f"{site}/{PLAYGROUND}")
-    verdict, undo = page.locator(".osr-verdict"), page.get_by_role("button", name="Undo")
+    verdict, undo = page.locator(REPORT), page.get_by_role("button", name="Undo")
     draw(page, [(0.5, 0.5)])
     assert verdict.inner_text().startswith("Only a dot")
     page.get_by_role("button", name="Clear").click()
@@ -141,7 +235,7 @@ def test_a_dot_is_no_digit_and_a_stroke_can_be_taken_back(page, site):
 def test_ink_at_the_edge_is_not_erased(page, site):
     page.goto(f"{site}/{PLAYGROUND}")
     draw(page, [(0.02, 0.03), (0.97, 0.03), (0.4, 0.98)])
-    assert page.locator(".osr-verdict").inner_text() in ("a 7", "unknown")
+    assert page.locator(REPORT).inner_text() in ("a 7", "unknown")
     assert page.evaluate("osr.ready.image.filter((value) => value > 128).length") > 50
 
 
@@ -156,8 +250,8 @@ def test_a_picture_is_pasted(page, site):
         }""",
         list(png(seven)),
     )
-    page.wait_for_selector(".osr-known")
-    assert page.locator(".osr-verdict").inner_text() == "a 7"
+    page.wait_for_selector(".osr-report .osr-known")
+    assert page.locator(REPORT).inner_text() == "a 7"
 
 
 def test_touch_draws_too(browser, site):
@@ -168,7 +262,7 @@ def test_touch_draws_too(browser, site):
     board.scroll_into_view_if_needed()
     board.tap()
     painted(page)
-    assert page.locator(".osr-verdict").inner_text() != NOTHING
+    assert page.locator(REPORT).inner_text() != NOTHING
     phone.close()
 
 
@@ -205,9 +299,9 @@ def css(colour):
 
 def test_the_tray_and_the_gauges_answer_to_the_keyboard(page, site):
     page.goto(f"{site}/{PLAYGROUND}")
-    verdict = page.locator(".osr-verdict")
+    verdict = page.locator(REPORT)
     edge = "(element) => getComputedStyle(element).borderLeftColor"
-    page.get_by_role("button", name="digits, number 1", exact=True).focus()
+    page.get_by_role("button", name="digit 1", exact=True).focus()
     page.keyboard.press("Enter")
     assert verdict.inner_text().startswith("a ") and verdict.evaluate(edge) == css(plots.BLUE)
     page.locator("#osr-norm").focus()
@@ -215,7 +309,7 @@ def test_the_tray_and_the_gauges_answer_to_the_keyboard(page, site):
     assert verdict.inner_text() == "unknown" and verdict.evaluate(edge) == css(plots.VERMILION)
     page.get_by_role("button", name="of chapter 6").click()
     assert verdict.inner_text().startswith("a ")
-    page.get_by_role("button", name="noise, number 1", exact=True).click()
+    page.get_by_role("button", name="noise", exact=True).first.click()
     assert verdict.inner_text() == "unknown"
 
 
@@ -227,12 +321,12 @@ def png(array):
 
 def test_uploads_good_and_bad(page, site):
     page.goto(f"{site}/{PLAYGROUND}")
-    message, verdict = page.locator(".osr-message"), page.locator(".osr-verdict")
+    message, verdict = page.locator(".osr-message"), page.locator(REPORT)
 
     def upload(name, content):
         field = page.locator("input[type=file]")
         field.set_input_files({"name": name, "mimeType": "image/png", "buffer": content})
-        page.wait_for_selector(".osr-verdict[aria-busy=false]", timeout=20_000)
+        page.wait_for_selector("#osr-playground[aria-busy=false]", timeout=20_000)
 
     seven = np.kron(255 - data.load("mnist").images[0], np.ones((10, 10), np.uint8))
     on_nothing = np.zeros((280, 280, 4), np.uint8)

@@ -1,0 +1,91 @@
+/* The map of the code: 128 numbers on a plane, on which the ten digits lie around a ring. A point is what is drawn. */
+"use strict";
+
+osr.CodeMap = class {
+  size = 300;
+  reach = 1.5; // of the plane, from the middle to the edge
+
+  constructor({ matrix, points }, scale = globalThis.devicePixelRatio || 1) {
+    this.matrix = osr.rows(osr.floats(matrix), osr.CODE + 1);
+    this.known = osr.rows(osr.floats(points), 200).map((flat) => osr.rows(flat, 2)); // a hundred of each digit
+    const pixels = Math.round(this.size * scale);
+    this.canvas = osr.el("canvas", { class: "osr-map", role: "img", width: pixels, height: pixels });
+    this.context = this.canvas.getContext("2d");
+    this.context.scale(scale, scale);
+    this.trail = []; // where the drawing lay after each stroke
+  }
+
+  /* Where a code, divided by its length, lies on the plane. */
+  place(code) {
+    return this.matrix.map((row) => osr.sum(code.map((value, i) => value * row[i])) + row[osr.CODE]);
+  }
+
+  /* decision and bank: null where there is nothing to show. strokes: how many were drawn so far. */
+  show(decision, placed, bank, strokes) {
+    this.point = decision && this.place(placed);
+    if (!decision) this.trail = [];
+    else {
+      this.trail.length = Math.min(this.trail.length, strokes);
+      this.trail.push(this.point);
+    }
+    const codes = decision ? decision.nearest.map(({ at }) => bank.subarray(at * osr.CODE, (at + 1) * osr.CODE)) : [];
+    this.neighbours = codes.map((code) => this.place(code));
+    this.paint(decision);
+    const where = decision ? `The drawing lies at ${this.point.map((value) => value.toFixed(1)).join(", ")}` : "Empty";
+    this.canvas.setAttribute("aria-label", `Map of the code, the ten digits around a ring. ${where}.`);
+  }
+
+  /* Of the plane → on the canvas. */
+  at([x, y]) {
+    const scale = this.size / (2 * this.reach);
+    const inside = (value) => Math.min(this.size - 6, Math.max(6, value));
+    return [inside(this.size / 2 + scale * x), inside(this.size / 2 - scale * y)];
+  }
+
+  paint(decision) {
+    const style = getComputedStyle(this.canvas);
+    const [ink, faint] = ["--pst-color-text-base", "--pst-color-border"].map((name) => style.getPropertyValue(name));
+    const { context } = this;
+    context.clearRect(0, 0, this.size, this.size);
+    context.font = "bold 16px sans-serif";
+    context.textAlign = "center";
+    context.textBaseline = "middle";
+    this.known.forEach((points, digit) => {
+      const isNamed = digit === decision?.guess;
+      for (const point of points) this.dot(this.at(point), 1.5, isNamed ? osr.PALETTE.blue : faint);
+      const centre = [0, 1].map((axis) => osr.sum(points.map((point) => point[axis])) / points.length);
+      context.fillStyle = ink;
+      context.fillText(String(digit), ...this.at(centre.map((value) => 1.38 * value)));
+    });
+    if (decision) this.paintDrawing(decision, ink);
+  }
+
+  paintDrawing({ label }, ink) {
+    for (const neighbour of this.neighbours) {
+      this.path([this.point, neighbour], ink, 1);
+      this.dot(this.at(neighbour), 3, osr.PALETTE.blue);
+    }
+    this.path(this.trail, osr.PALETTE.orange, 2);
+    for (const point of this.trail) this.dot(this.at(point), 3, osr.PALETTE.orange);
+    this.dot(this.at(this.point), 7, label === "unknown" ? osr.PALETTE.vermilion : osr.PALETTE.blue, ink);
+  }
+
+  path(points, colour, width) {
+    this.context.strokeStyle = colour;
+    this.context.lineWidth = width;
+    this.context.beginPath();
+    for (const point of points) this.context.lineTo(...this.at(point));
+    this.context.stroke();
+  }
+
+  dot([x, y], radius, colour, rim) {
+    this.context.fillStyle = colour;
+    this.context.beginPath();
+    this.context.arc(x, y, radius, 0, 2 * Math.PI);
+    this.context.fill();
+    if (!rim) return;
+    this.context.strokeStyle = rim;
+    this.context.lineWidth = 2;
+    this.context.stroke();
+  }
+};
