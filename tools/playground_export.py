@@ -15,12 +15,15 @@ WORLDS = ("mnist", "fashion", "cifar10", "letters")
 SCORED = ("mnist", "fashion", "cifar10")
 """The worlds of the report's result."""
 # the figures' colours, so that none is typed a second time: of worlds, and of what else the pages paint
-PALETTE = {"blue": plots.BLUE, "orange": plots.ORANGE, "vermilion": plots.VERMILION, "sky": plots.SKY}
+PALETTE = {name: getattr(plots, name.upper()) for name in ("blue", "orange", "green", "vermilion", "sky")}
 SHARED = {"COLOURS": plots.COLOURS, "PALETTE": PALETTE}
 
 
 def write(folder):
-    """``weights.js`` for the playground, ``distances.js`` for the threshold explorer, ``ranks.js`` for the promise."""
+    """``weights.js`` for the playground, ``distances.js`` for the threshold explorer, ``ranks.js`` for the promise.
+
+    And ``colours.js``, for a page that needs none of these.
+    """
     model = zoo.load("mtae")
     keys = OpenSetClassifier.report(model).keys
     digits = infer(model, data.report_digits().images)
@@ -43,6 +46,7 @@ def write(folder):
         distances["worlds"].append(row)
     _write(folder / "distances.js", {"DISTANCES": distances} | SHARED)
     _write(folder / "ranks.js", {"RANKS": ranks()} | SHARED)
+    _write(folder / "colours.js", SHARED)
 
 
 def ranks():
