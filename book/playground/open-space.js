@@ -16,8 +16,8 @@ osr.STRANGE = [
 
 osr.PLANE_LEGEND =
   "Click or tap to drop an unknown point; drag known ones. The colour of a place tells the class that is named there. It " +
-  "is the stronger, the more calibration points have a higher score, and pale where the rule refuses: beyond the black " +
-  "line. An unknown point is a cross where it is refused; else it looks like the class that it is taken for, with a thick " +
+  "is the stronger, the more calibration points have a higher score, and pale beyond the line, where the rule refuses. " +
+  "An unknown point is a cross where it is refused; else it looks like the class that it is taken for, with a thick " +
   `edge. The far plane: of the ${2 * osr.MAPS.far} × ${2 * osr.MAPS.far} unit squares of the far map those whose middles ` +
   `lie farther than ${osr.GAP} from every training point.`;
 
@@ -59,6 +59,7 @@ osr.planeControls = (told) => {
         button("Drop an unknown point at the cross", told.drop),
         button("Undo", told.undo),
         button("Clear", told.clear),
+        button("All as at first", told.first),
       ),
     ],
   };
@@ -66,11 +67,6 @@ osr.planeControls = (told) => {
 
 osr.OpenSpace = class {
   constructor(root) {
-    this.lesson = new osr.PlaneLesson();
-    this.unknown = [...osr.STRANGE];
-    this.cross = { x: 9, y: 0 };
-    this.chosen = []; // what the arrow keys move; the cross, if nothing
-    this.left = 0; // steps to train
     this.map = new osr.PlaneMap(root.clientWidth);
     this.told = osr.el("p", { role: "status" });
     this.controls = osr.planeControls({
@@ -89,12 +85,21 @@ osr.OpenSpace = class {
       drop: () => this.drop(this.cross),
       undo: () => this.keep(this.unknown.slice(0, -1)),
       clear: () => this.keep([]),
+      first: () => this.first(),
     });
     const { above, below } = this.controls;
     root.replaceChildren(...above, this.map.canvas, this.told, ...below, osr.el("p", {}, osr.PLANE_LEGEND));
     this.listen();
-    this.train(osr.STEPS.train, false);
+    this.first();
     new MutationObserver(() => this.draw()).observe(document.documentElement, { attributeFilter: ["data-theme"] });
+  }
+
+  first() {
+    this.lesson = new osr.PlaneLesson();
+    this.unknown = osr.STRANGE;
+    this.cross = { x: 9, y: 0 };
+    this.chosen = []; // what the arrow keys move; the cross, if nothing
+    this.train(osr.STEPS.train, false);
   }
 
   listen() {
@@ -192,7 +197,7 @@ osr.OpenSpace = class {
 
   /* Trains for so many steps, in parts of frames; shows: whether the map follows. */
   train(steps, shows = !matchMedia("(prefers-reduced-motion: reduce)").matches) {
-    Object.assign(this, { left: steps, shows });
+    Object.assign(this, { left: steps, shows, far: null });
     this.soon();
   }
 
@@ -207,7 +212,7 @@ osr.OpenSpace = class {
     this.waits = false;
     if (this.left > 0) this.learn();
     else this.refine();
-    if (this.left > 0 || this.field !== this.fine) this.soon();
+    if (!this.far) this.soon();
   }
 
   learn() {
@@ -235,11 +240,15 @@ osr.OpenSpace = class {
     this.soon();
   }
 
+  /* The fine map, then what is told of the far plane: a part in each frame. */
   refine() {
     if (!this.fine.fill(osr.BUDGET)) return;
-    this.field = this.fine;
+    if (this.field !== this.fine) {
+      this.field = this.fine;
+      this.draw();
+      return;
+    }
     this.far = osr.farPlane(this.field.rule, this.lesson.nets.softmax, this.lesson.training);
-    this.draw();
     this.tell();
     this.told.setAttribute("aria-busy", "false");
   }
@@ -277,9 +286,7 @@ osr.OpenSpace = class {
   unknownWords() {
     const labels = this.unknown.map((point) => this.verdict(point)).filter((label) => label !== undefined);
     const names = labels.length ? ` (${osr.namesOf(labels)})` : "";
-    return this.unknown.length
-      ? `Of the unknown points, ${labels.length} of ${this.unknown.length} are accepted${names}.`
-      : "";
+    return this.unknown.length ? `Unknown points accepted: ${labels.length} of ${this.unknown.length}${names}.` : "";
   }
 };
 

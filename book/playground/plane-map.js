@@ -15,7 +15,10 @@ osr.place = (i, size, half) => [
 osr.border = (field, size) => {
   const pieces = [];
   for (let i = 0; i + 1 < size; i++) {
-    for (let j = 0; j + 1 < size; j++) pieces.push(...osr.borderOfCell(field, size, i, j));
+    for (let at = i * size; at + 1 < (i + 1) * size; at++) {
+      const above = (field[at] > 0) + (field[at + 1] > 0) + (field[at + size] > 0) + (field[at + size + 1] > 0);
+      if (above % 4 > 0) pieces.push(...osr.borderOfCell(field, size, i, at - i * size));
+    }
   }
   return pieces;
 };
@@ -37,7 +40,7 @@ osr.borderOfCell = (field, size, i, j) => {
     const [from, to] = [corners[k], corners[(k + 1) % 4]];
     crossings.push([from[0] + share * (to[0] - from[0]), from[1] + share * (to[1] - from[1])]);
   }
-  return crossings.length === 4 ? [crossings.slice(0, 2), crossings.slice(2)] : crossings.length ? [crossings] : [];
+  return crossings.length === 4 ? [crossings.slice(0, 2), crossings.slice(2)] : [crossings];
 };
 
 /* A score at the middles of size × size cells of a map, computed a part at a time. */
@@ -120,7 +123,7 @@ osr.PlaneMap = class {
     if (isNear) for (const point of calibration) this.mark(point, point.label, 3, null, this.ink);
     for (const point of training) this.mark(point, point.label, isNear ? 5 : 3, this.colours[point.label], this.ink);
     for (const point of unknown) this.unknown(point, field?.rule, line);
-    for (const point of chosen) this.mark(point, 0, 9, null, this.ink);
+    if (chosen.length) this.ring(chosen);
     this.plus(cross);
     this.measure();
   }
@@ -128,16 +131,14 @@ osr.PlaneMap = class {
   /* Colours of the classes: strong where the score is as small as that of many calibration points, pale where refused. */
   ground(field, line) {
     const { size, rule, scores, guesses } = field;
-    this.cells.width = size;
-    this.cells.height = size;
+    Object.assign(this.cells, { width: size, height: size });
     const context = this.cells.getContext("2d");
     const image = context.createImageData(size, size);
     const colours = this.colours.map(osr.rgb);
-    scores.forEach((score, i) => {
-      const [red, green, blue] = colours[guesses[i]];
-      const strength = score > line ? 20 : 80 + 130 * rule.asUnknown(score);
-      image.data.set([red, green, blue, strength], 4 * i);
-    });
+    for (let i = 0; i < scores.length; i++) {
+      image.data.set(colours[guesses[i]], 4 * i);
+      image.data[4 * i + 3] = scores[i] > line ? 20 : 80 + 130 * rule.asUnknown(scores[i]);
+    }
     context.putImageData(image, 0, 0);
     this.context.imageSmoothingQuality = "high";
     this.context.drawImage(this.cells, 0, 0, this.side, this.side);
@@ -198,6 +199,17 @@ osr.PlaneMap = class {
       this.context.lineTo(x + 7, y + 7 * way);
     }
     this.stroke(osr.PALETTE.vermilion, 4);
+  }
+
+  /* Around what the arrow keys or a finger move. */
+  ring(points) {
+    const middle = { x: osr.mean(points.map(({ x }) => x)), y: osr.mean(points.map(({ y }) => y)) };
+    const reach = Math.max(...points.map(({ x, y }) => Math.hypot(x - middle.x, y - middle.y)));
+    this.context.beginPath();
+    this.context.arc(...this.at(middle), (reach * this.side) / (2 * this.half) + 10, 0, 2 * Math.PI);
+    this.context.setLineDash([6, 5]);
+    this.stroke(this.ink, 1.5);
+    this.context.setLineDash([]);
   }
 
   plus(point) {

@@ -100,11 +100,15 @@ osr.knn = (codes) => {
 
 /* The same, after each code was divided by its length: its direction alone counts. */
 osr.knnDirection = (codes) => {
+  const turned = new Float64Array(codes[0].length);
   const direction = (code) => {
-    const length = Math.max(Math.hypot(...code), 1e-12);
-    return code.map((value) => value / length);
+    let length = 0;
+    for (const value of code) length += value * value;
+    length = Math.max(Math.sqrt(length), 1e-12);
+    for (let i = 0; i < code.length; i++) turned[i] = code[i] / length;
+    return turned;
   };
-  const distance = osr.knn(codes.map(direction));
+  const distance = osr.knn(codes.map((code) => direction(code).slice()));
   return (logits, code) => distance(logits, direction(code));
 };
 
