@@ -6,7 +6,7 @@
 
 osr.STEPS = { train: 300, moved: 100, frame: 4 }; // of training: for a button, after a move, in a frame that is drawn
 osr.BUDGET = 8; // milliseconds of a frame for training, or for the fine map
-osr.CELLS = { coarse: 70, fine: 140 }; // of a map, in each direction: while something moves, and at rest
+osr.CELLS = { coarse: 40, moving: 70, fine: 140 }; // of a map, in each direction: on slow machines, in motion, at rest
 osr.STRANGE = [
   { x: -12, y: 11 },
   { x: 12, y: 6 },
@@ -68,6 +68,7 @@ osr.planeControls = (told) => {
 osr.OpenSpace = class {
   constructor(root) {
     this.map = new osr.PlaneMap(root.clientWidth);
+    this.cells = osr.CELLS.moving;
     this.told = osr.el("p", { role: "status" });
     this.controls = osr.planeControls({
       look: () => this.look(),
@@ -232,8 +233,11 @@ osr.OpenSpace = class {
     const rule = new osr.PlaneRule(key, nets, training, calibration);
     this.controls.about.textContent = osr.PLANE_SCORES[key].told;
     this.map.half = osr.MAPS[this.controls.map.value];
-    this.field = new osr.PlaneField(rule, this.map.half, osr.CELLS.coarse);
+    const start = performance.now();
+    this.field = new osr.PlaneField(rule, this.map.half, this.cells);
     this.field.fill(Number.POSITIVE_INFINITY);
+    const took = ((performance.now() - start) * osr.CELLS.moving ** 2) / this.cells ** 2;
+    this.cells = took > osr.BUDGET ? osr.CELLS.coarse : osr.CELLS.moving; // of the next map
     this.fine = new osr.PlaneField(rule, this.map.half, osr.CELLS.fine);
     this.far = null;
     this.draw();

@@ -491,6 +491,14 @@ def test_a_finger_drags_a_class_and_not_the_page(browser, site):
     phone.close()
 
 
+def test_the_open_space_says_what_would_be_there_without_javascript(browser, site):
+    silent = browser.new_context(java_script_enabled=False)
+    page = silent.new_page()
+    page.goto(f"{site}/{SPACE}")
+    assert "JavaScript" in shown(page)
+    silent.close()
+
+
 def test_training_never_blocks_the_page(browser, site):
     """While a network learns there is no task beyond 50 ms: in one of five tries, as other programs take time too."""
     page = browser.new_page()
