@@ -15,13 +15,13 @@ WORLDS = ("mnist", "fashion", "cifar10", "letters")
 SCORED = ("mnist", "fashion", "cifar10")
 """The worlds of the report's result."""
 # the figures' colours, so that none is typed a second time: of worlds, and of what else the pages paint
-PALETTE = {"blue": plots.BLUE, "orange": plots.ORANGE, "vermilion": plots.VERMILION, "sky": plots.SKY}
+PALETTE = {name: getattr(plots, name.upper()) for name in ("blue", "orange", "green", "vermilion", "sky")}
 SHARED = {"COLOURS": plots.COLOURS, "PALETTE": PALETTE}
 
 
 def write(folder):
     """``weights.js``, ``rule.js`` and the banks for the playground, ``distances.js`` for the threshold explorer,
-    ``ranks.js`` for the promise."""
+    ``ranks.js`` for the promise, and ``colours.js`` for a page that needs none of these."""
     folder.mkdir(parents=True, exist_ok=True)
     model = zoo.load("mtae")
     keys = OpenSetClassifier.report(model).keys
@@ -46,6 +46,7 @@ def write(folder):
     rule = OpenSetClassifier.recommended().fit(data.rule_digits("calibrate").images)
     _write(folder / "ranks.js", {"RANKS": ranks(rule)} | SHARED)
     rule_export.write(folder, rule)
+    _write(folder / "colours.js", SHARED)
 
 
 def tray():

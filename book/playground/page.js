@@ -77,6 +77,16 @@ osr.distance = (packed, key) => new ({ norm: Float32Array, diff: Uint16Array })[
 
 osr.sum = (values) => values.reduce((total, value) => total + value, 0);
 
+osr.mean = (values) => osr.sum(values) / values.length;
+
+osr.countAbove = (values, line) => values.reduce((count, value) => count + (value > line), 0);
+
+/* The energy score: minus the logarithm of the sum of all exp(logit). */
+osr.energy = (logits) => {
+  const largest = Math.max(...logits);
+  return -largest - Math.log(logits.reduce((sum, logit) => sum + Math.exp(logit - largest), 0));
+};
+
 /* The value below which a share q of the values lies. */
 osr.quantile = (values, q) => {
   const sorted = Float64Array.from(values).sort();
@@ -85,6 +95,20 @@ osr.quantile = (values, q) => {
   const above = Math.min(below + 1, sorted.length - 1);
   return sorted[below] + (at - below) * (sorted[above] - sorted[below]);
 };
+
+/* Numbers in [0, 1) that are the same for the same seed (mulberry32). */
+osr.random = (seed) => {
+  let state = seed;
+  return () => {
+    state = (state + 0x6d2b79f5) | 0;
+    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
+    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
+  };
+};
+
+/* Which of n scores is the line, counted from the smallest; as osrlib.thresholds.Conformal. */
+osr.rankOfLine = (n, alpha) => Math.max(1, Math.ceil((n + 1) * (1 - alpha) - 1e-9));
 
 /* 0.975 → "97.5 %", with a space that does not break. */
 osr.percent = (share, decimals) => `${(100 * share).toFixed(decimals)}\u00a0%`;

@@ -7,17 +7,6 @@
 
 osr.NEW = 1000; // images that come after each calibration
 
-/* Numbers in [0, 1) that are the same for the same seed (mulberry32). */
-osr.random = (seed) => {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
-};
-
 /* So many values, drawn without replacement. */
 osr.draw = (values, size, random) => {
   const left = values.slice();
@@ -27,11 +16,6 @@ osr.draw = (values, size, random) => {
   }
   return left.subarray(0, size);
 };
-
-/* Which of n scores is the line, counted from the smallest; as osrlib.thresholds.Conformal. */
-osr.rankOfLine = (n, alpha) => Math.max(1, Math.ceil((n + 1) * (1 - alpha) - 1e-9));
-
-osr.countAbove = (values, line) => values.reduce((count, value) => count + (value > line), 0);
 
 /* One calibration on n images, a share of which are strange, and what comes of it: how many of the new images it refuses,
  * which are known or drawn with other pens, and which share of strange ones that took no part. */
@@ -61,8 +45,6 @@ osr.betaBinomial = (images, n, alpha) => {
   }
   return probabilities;
 };
-
-osr.mean = (values) => osr.sum(values) / values.length;
 
 /* Bars of how often each number of refusals came, over the curve of what the promise allows to expect. */
 osr.PriceHistogram = class {

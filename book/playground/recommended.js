@@ -48,7 +48,7 @@ osr.placed = (code) => {
 };
 
 /* The known codes of a bank that lie nearest, nearest first: their places in the bank, and how far they are. */
-osr.nearest = (place, bank) => {
+osr.nearestKnown = (place, bank) => {
   const found = Array.from({ length: osr.NEIGHBOURS }, () => ({ at: -1, square: Number.POSITIVE_INFINITY }));
   for (let at = 0; at < bank.length / osr.CODE; at++) {
     let square = 0;
@@ -61,7 +61,7 @@ osr.nearest = (place, bank) => {
 };
 
 /* ‖(code − centre) · whiten‖², where whiten is an upper triangle, row by row. */
-osr.mahalanobis = (code, centre, whiten) => {
+osr.toMean = (code, centre, whiten) => {
   const away = new Float64Array(osr.CODE);
   for (let i = 0; i < osr.CODE; i++) {
     const difference = code[i] - centre[i];
@@ -78,11 +78,6 @@ osr.toNearestCentre = (code, { whiten, centres }) => {
   }
   const squares = centres.map((centre) => osr.sum(white.map((value, i) => (value - centre[i]) ** 2)));
   return Math.min(...squares);
-};
-
-osr.energy = (logits) => {
-  const largest = Math.max(...logits);
-  return -largest - Math.log(osr.sum(Array.from(logits, (logit) => Math.exp(logit - largest))));
 };
 
 /* The four questions, in the order of the rule's parts. */
@@ -104,8 +99,8 @@ osr.read = (rule, image) => osr.named(rule, osr.encode(rule.network, osr.brightn
 
 /* The rule's whole answer: label, score, the four parts of it (in units of the score), p-value, nearest known digits. */
 osr.decide = (rule, { code, logits, guess }, bank) => {
-  const nearest = osr.nearest(osr.placed(code), bank);
-  const densities = rule.gaussian.map(({ mean, whiten, volume }) => osr.mahalanobis(code, mean, whiten) + volume);
+  const nearest = osr.nearestKnown(osr.placed(code), bank);
+  const densities = rule.gaussian.map(({ mean, whiten, volume }) => osr.toMean(code, mean, whiten) + volume);
   const [ofClass, ofAll] = rule.relative.map((one) => osr.toNearestCentre(code, one));
   const values = [nearest[0].distance, Math.min(...densities), ofClass - ofAll, osr.energy(logits)];
   const parts = values.map((value, i) => rule.parts[i][0] * (value - rule.parts[i][1]));

@@ -1,7 +1,7 @@
 /* The second answer of the playground: chapter 8's rule, what is behind it, and a walk to a known digit. */
 "use strict";
 
-osr.STEPS = 6; // of a walk
+osr.WALK = 6; // pictures of a walk
 
 osr.heading = (text) => osr.el("p", { class: "osr-heading" }, text);
 
@@ -129,7 +129,7 @@ osr.Second = class {
     const length = Math.hypot(...said.code); // a bank keeps directions: the walk keeps the drawing's length
     const known = this.banks[said.guess].subarray(at * osr.CODE, (at + 1) * osr.CODE);
     const end = known.map((value) => length * value);
-    const codes = Array.from({ length: osr.STEPS }, (_, step) => osr.between(said.code, end, step / (osr.STEPS - 1)));
+    const codes = Array.from({ length: osr.WALK }, (_, step) => osr.between(said.code, end, step / (osr.WALK - 1)));
     const steps = codes.map((code) => osr.named(this.rule, code));
     const [decoder] = await Promise.all([
       osr.fetched("walk.js").catch(() => null),

@@ -10,9 +10,9 @@ import scipy
 from PIL import Image
 from playwright.sync_api import expect
 
-from osrlib import data, metrics, pictures, plots
+from osrlib import data, metrics, pictures, plots, scores
 from osrlib.detector import OpenSetClassifier
-from osrlib.output import infer
+from osrlib.output import Output, infer
 from osrlib.thresholds import Conformal
 from tests.book.conftest import PHONE, SHOTS
 from tools import rule_export
@@ -429,6 +429,196 @@ def test_the_roc_curve_has_pythons_area_and_moves_by_keyboard(page, site, rule):
             page.evaluate("osr.byHand.move(20)")
             refused = (values[world][key] > 20).sum()
             assert f"{refused:,} of {len(values[world][key]):,} unknown" in told.inner_text()
+
+
+SPACE, LONG = "notebooks/01-closed-world.html", 50  # milliseconds: the web's measure of a task that blocks a page
+
+
+def settled(page):
+    """What the open space tells, once it has trained and drawn."""
+    page.wait_for_selector("#osr-open-space [role=status][aria-busy=false]", timeout=20_000)
+    return page.locator("#osr-open-space [role=status]").inner_text()
+
+
+def count(told, pattern):
+    return float(re.search(pattern, told)[1])
+
+
+def test_the_open_space_scores_as_the_library_does(page, site):
+    page.goto(f"{site}/{SPACE}")
+    settled(page)
+    got = page.evaluate(
+        """() => {
+            const { training, calibration, nets } = osr.space.lesson;
+            const probes = Array.from({ length: 400 }, (_, i) => osr.place(i, 20, 18)).map(([x, y]) => ({ x, y }));
+            const points = { training, calibration, probes };
+            const said = (net) => (points) => points.map(({ x, y }) => [[...net.forward(x, y)], [...net.code]]);
+            const of = (make) => Object.fromEntries(Object.entries(points).map(([name, some]) => [name, make(some)]));
+            const rules = Object.keys(osr.PLANE_SCORES).map((key) => {
+                const rule = new osr.PlaneRule(key, nets, training, calibration);
+                return [key, { line: rule.line(0.05), scores: probes.map(({ x, y }) => rule.score(x, y)) }];
+            });
+            const labels = training.map(({ label }) => label);
+            return { softmax: of(said(nets.softmax)), sigmoids: of(said(nets.sigmoids)), labels,
+                rules: Object.fromEntries(rules) };
+        }"""
+    )
+    said, yes = (
+        {name: Output(*(np.array(part) for part in zip(*rows, strict=True))) for name, rows in got[net].items()}
+        for net in ("softmax", "sigmoids")
+    )
+    known, labels = said["training"], np.array(got["labels"])
+    assert (known.guess == labels).mean() > 0.95
+    wanted = {
+        "softmax": scores.msp,
+        "sigmoids": lambda output: scipy.special.expit(-output.logits.astype(float).max(1)),
+        "energy": scores.energy,
+        "mahalanobis": scores.Mahalanobis(known, labels),
+        "knn": scores.KNN(known, normalise=0),
+        "direction": scores.KNN(known),
+    }
+    assert set(wanted) == set(got["rules"])
+    for key, score in wanted.items():
+        net, rule = (yes if key == "sigmoids" else said), got["rules"][key]
+        np.testing.assert_allclose(rule["scores"], score(net["probes"]), rtol=1e-3, atol=1e-6, err_msg=key)
+        line = Conformal(0.05).fit(score(net["calibration"])).value
+        assert rule["line"] == pytest.approx(line, rel=1e-3, abs=1e-6)
+
+
+def test_the_open_space_answers_to_the_keyboard(page, site):
+    page.goto(f"{site}/{SPACE}")
+    told, accepted, refused = settled(page), r"([\d.]+).% of the far plane is accepted", r"(\d+) of 198"
+    assert count(told, accepted) > 90 and count(told, r"In ([\d.]+).%") > 90 and count(told, refused) <= 9
+    page.locator("#osr-plane-alpha").focus()
+    page.keyboard.press("End")  # 30 %
+    assert 40 <= count(settled(page), refused) <= 59
+    page.keyboard.press("Home")
+    page.locator("#osr-plane-score").focus()
+    for _ in range(3):
+        page.keyboard.press("ArrowDown")
+    assert page.locator("#osr-plane-score").input_value() == "mahalanobis" and count(settled(page), accepted) < 5
+    board = page.locator("#osr-open-space canvas")
+    board.focus()
+    page.keyboard.press("Enter")
+    assert "The new point is refused" in settled(page) and "of 5" in settled(page)
+    page.keyboard.press("Backspace")
+    assert "of 4" in settled(page)
+    page.locator("#osr-plane-score").select_option("softmax")
+    settled(page)
+    page.get_by_role("button", name="Drop an unknown").click()
+    assert "The new point is accepted as triangle" in settled(page)
+    page.get_by_role("button", name="Clear", exact=True).click()
+    assert "Unknown points" not in settled(page)
+    before, steps = page.evaluate("osr.space.lesson.training.map(({ x }) => x)"), count(shown(page), r"(\d+) steps")
+    board.focus()
+    page.keyboard.press("n")
+    assert "circles" in settled(page)
+    page.keyboard.press("ArrowLeft")
+    settled(page)
+    moved = np.array(page.evaluate("osr.space.lesson.training.map(({ x }) => x)")) - before
+    np.testing.assert_allclose(moved, np.repeat([-0.6, 0, 0], 30), atol=1e-9)
+    assert count(shown(page), r"(\d+) steps") > steps
+    page.get_by_role("button", name="Train anew").click()
+    settled(page)
+    assert count(shown(page), r"(\d+) steps") == 300
+
+
+def shown(page):
+    return page.locator("#osr-open-space").inner_text()
+
+
+def on_the_plane(page, x, y):
+    """Where a place of the plane lies in the window."""
+    page.locator("#osr-open-space canvas").evaluate("(board) => board.scrollIntoView({ block: 'center' })")
+    box = page.locator("#osr-open-space canvas").bounding_box()
+    left, top = page.evaluate(
+        "(place) => osr.space.map.at(place).map((at) => at / osr.space.map.side)", {"x": x, "y": y}
+    )
+    return box["x"] + left * box["width"], box["y"] + top * box["height"]
+
+
+def middles(page):
+    """The middle of each class of the open space, of training and of calibration points."""
+    points = page.evaluate("[osr.space.lesson.training, osr.space.lesson.calibration]")
+    return np.array(
+        [[[np.mean([p[key] for p in part if p["label"] == k]) for key in "xy"] for k in range(3)] for part in points]
+    )
+
+
+def test_points_of_the_open_space_are_dragged_and_dropped(page, site):
+    page.goto(f"{site}/{SPACE}", wait_until="networkidle")
+    settled(page)
+    before = middles(page)
+    page.mouse.move(*on_the_plane(page, *before[0, 0]))
+    page.mouse.down()
+    page.mouse.move(*on_the_plane(page, -9, 12), steps=6)
+    page.mouse.up()
+    told, after = settled(page), middles(page)
+    assert "of 4" in told  # to drag a known point drops no unknown one
+    np.testing.assert_allclose(after[:, 1:], before[:, 1:])
+    np.testing.assert_allclose(after[:, 0] - before[:, 0], np.tile([-9, 12] - before[0, 0], (2, 1)), atol=0.2)
+    page.mouse.click(*on_the_plane(page, -14, 14))
+    assert "of 5" in settled(page) and "accepted as circle" in settled(page)
+    page.locator("#osr-open-space").screenshot(path=SHOTS / "open-space.png")
+
+
+def test_a_finger_drags_a_class_and_not_the_page(browser, site):
+    phone = browser.new_context(viewport=PHONE, has_touch=True, is_mobile=True, reduced_motion="reduce")
+    page = phone.new_page()
+    page.goto(f"{site}/{SPACE}", wait_until="networkidle")
+    settled(page)
+    before = middles(page)[0, 2]
+    x, y = on_the_plane(page, *before)
+    scrolled, finger = page.evaluate("scrollY"), phone.new_cdp_session(page)
+
+    def touch(kind, *points):
+        finger.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": [{"x": x, "y": y} for x, y in points]})
+
+    touch("touchStart", (x, y))
+    for step in range(1, 6):
+        touch("touchMove", (x, y + 15 * step))
+    touch("touchEnd")
+    assert "of 4" in settled(page)
+    assert middles(page)[0, 2, 1] < before[1] - 4 and page.evaluate("scrollY") == scrolled
+    page.touchscreen.tap(*on_the_plane(page, -14, 14))
+    assert "of 5" in settled(page)
+    phone.close()
+
+
+def test_the_open_space_says_what_would_be_there_without_javascript(browser, site):
+    silent = browser.new_context(java_script_enabled=False)
+    page = silent.new_page()
+    page.goto(f"{site}/{SPACE}")
+    assert "JavaScript" in shown(page)
+    silent.close()
+
+
+def test_training_never_blocks_the_page(browser, site):
+    """While a network learns there is no task beyond 50 ms: in one of five tries, as other programs take time too."""
+    page = browser.new_page()
+    page.goto(f"{site}/{SPACE}")
+    settled(page)
+    page.evaluate(
+        """() => {
+            window.tasks = [];
+            new PerformanceObserver((list) => tasks.push(...list.getEntries().map(({ duration }) => duration)))
+                .observe({ type: "longtask" });
+            const counter = document.querySelector("#osr-open-space .osr-tools span");
+            new MutationObserver(() => seen.add(counter.textContent)).observe(counter, { childList: true });
+            window.seen = new Set();
+        }"""
+    )
+    longest = []
+    for _ in range(5):
+        page.evaluate("tasks.length = 0; seen.clear()")
+        page.get_by_role("button", name="Train anew").click()
+        settled(page)
+        assert page.evaluate("seen.size") > 20  # the reader sees it learn
+        longest.append(max(page.evaluate("tasks"), default=0))
+        if longest[-1] <= LONG:
+            break
+    assert min(longest) <= LONG, longest
+    page.close()
 
 
 def test_the_promise_draws_its_lines_as_python_does(page, site):

@@ -21,7 +21,7 @@ test("a bank is opened: two numbers in a byte, each from its own low, in its own
 
 test("the five nearest known codes, nearest first", () => {
   const bank = Float32Array.from([9, 3, 7, 1, 5, 2, 8].flatMap((x) => [...code(x)]));
-  const found = osr.nearest(code(4), bank);
+  const found = osr.nearestKnown(code(4), bank);
   assert.deepEqual(Array.from(found, ({ at }) => at).slice(0, 2), [1, 4]); // 3 and 5, equally far: in the bank's order
   assert.deepEqual(
     Array.from(found, ({ distance }) => distance),
@@ -40,7 +40,7 @@ test("a code of no length has a place, too", () => {
 test("the Mahalanobis distance, by hand", () => {
   const whiten = new Float32Array(128 * 128);
   [whiten[0], whiten[1], whiten[129]] = [2, 1, 3]; // an upper triangle: rows [2 1], [0 3]
-  assert.equal(osr.mahalanobis(code(2, 1), code(1, -1), whiten), 2 ** 2 + (1 + 2 * 3) ** 2);
+  assert.equal(osr.toMean(code(2, 1), code(1, -1), whiten), 2 ** 2 + (1 + 2 * 3) ** 2);
   const centres = [code(10, 10), code(4, 4)];
   assert.equal(osr.toNearestCentre(code(2, 1), { whiten, centres }), (4 - 4) ** 2 + (2 + 3 - 4) ** 2);
 });
