@@ -103,7 +103,7 @@ osr.encode = (weights, pixels) => {
 };
 
 /* A code to a drawing of 14×14, before the function that ends the network. */
-osr.draw = (weights, code) => {
+osr.drawing = (weights, code) => {
   let x = osr.relu(osr.linear(code, weights.draw, weights["draw.bias"]));
   x = osr.relu(osr.convolve(x, 7, weights.draw1, weights["draw1.bias"]));
   return osr.convolve(osr.enlarge(x, 7), 14, weights.draw2, weights["draw2.bias"]);
@@ -114,7 +114,7 @@ osr.forward = (weights, image) => {
   const pixels = osr.brightness(image).map((pixel) => (pixel - osr.MEAN) / osr.STD);
   const code = osr.relu(osr.encode(weights, pixels));
   const logits = osr.linear(code, weights.head, weights["head.bias"]);
-  const drawing = osr.relu(osr.draw(weights, code)).map((value) => osr.MEAN + osr.STD * value);
+  const drawing = osr.relu(osr.drawing(weights, code)).map((value) => osr.MEAN + osr.STD * value);
   return { logits, probabilities: osr.softmax(logits), code, copy: osr.enlarge(drawing, 14) };
 };
 

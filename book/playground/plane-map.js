@@ -6,13 +6,13 @@ osr.MAPS = { near: 5, far: 18, horizon: 90 };
 osr.GAP = 3;
 
 /* The middles of size × size cells of a square map that goes from −half to half: row by row from above. */
-osr.place = (i, size, half) => [
+osr.cell = (i, size, half) => [
   ((i % size) + 0.5) * ((2 * half) / size) - half,
   half - (Math.floor(i / size) + 0.5) * ((2 * half) / size),
 ];
 
 /* Pieces of the line on which a field of size × size values is zero, in cells: each [[x, y], [x, y]] (marching squares). */
-osr.border = (field, size) => {
+osr.contour = (field, size) => {
   const pieces = [];
   for (let i = 0; i + 1 < size; i++) {
     for (let at = i * size; at + 1 < (i + 1) * size; at++) {
@@ -61,7 +61,7 @@ osr.PlaneField = class {
 
   row() {
     for (const end = this.done + this.size; this.done < end; this.done++) {
-      this.scores[this.done] = this.rule.score(...osr.place(this.done, this.size, this.half));
+      this.scores[this.done] = this.rule.score(...osr.cell(this.done, this.size, this.half));
       this.guesses[this.done] = this.rule.guess;
     }
   }
@@ -74,7 +74,7 @@ osr.farPlane = (rule, softmax, training) => {
   const scores = [];
   let sure = 0;
   for (let i = 0; i < size * size; i++) {
-    const [x, y] = osr.place(i, size, osr.MAPS.far);
+    const [x, y] = osr.cell(i, size, osr.MAPS.far);
     if (training.some((point) => Math.hypot(point.x - x, point.y - y) <= osr.GAP)) continue;
     scores.push(rule.score(x, y));
     sure += osr.doubt(softmax.forward(x, y)) < 0.01;
@@ -149,7 +149,7 @@ osr.PlaneMap = class {
     const { even } = osr.PLANE_SCORES[rule.key];
     const cell = this.side / size;
     this.context.beginPath();
-    for (const [from, to] of osr.border(
+    for (const [from, to] of osr.contour(
       scores.map((score) => even(score) - even(line)),
       size,
     )) {

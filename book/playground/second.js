@@ -144,7 +144,7 @@ osr.Second = class {
   step(said) {
     const { label } = osr.decide(this.rule, said, this.banks[said.guess]);
     const view = new osr.View(String(label), `On the way: ${label}`);
-    const drawing = osr.draw(this.decoder, said.code).map((value) => 1 / (1 + Math.exp(-value)));
+    const drawing = osr.drawing(this.decoder, said.code).map((value) => 1 / (1 + Math.exp(-value)));
     view.show(osr.enlarge(drawing, 14));
     return view.element;
   }

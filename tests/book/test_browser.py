@@ -450,7 +450,7 @@ def test_the_open_space_scores_as_the_library_does(page, site):
     got = page.evaluate(
         """() => {
             const { training, calibration, nets } = osr.space.lesson;
-            const probes = Array.from({ length: 400 }, (_, i) => osr.place(i, 20, 18)).map(([x, y]) => ({ x, y }));
+            const probes = Array.from({ length: 400 }, (_, i) => osr.cell(i, 20, 18)).map(([x, y]) => ({ x, y }));
             const points = { training, calibration, probes };
             const said = (net) => (points) => points.map(({ x, y }) => [[...net.forward(x, y)], [...net.code]]);
             const of = (make) => Object.fromEntries(Object.entries(points).map(([name, some]) => [name, make(some)]));

@@ -83,17 +83,17 @@ test("the border runs where the field is zero", () => {
   const size = 21;
   const apart = ([x, y]) => Math.hypot(x - 10, y - 10) - 6.3;
   const field = Array.from({ length: size * size }, (_, i) => apart([i % size, Math.floor(i / size)]));
-  const pieces = osr.border(field, size);
+  const pieces = osr.contour(field, size);
   assert.ok(pieces.every((ends) => ends.length === 2 && ends.every((end) => Math.abs(apart(end)) < 0.05)));
   const length = osr.sum(pieces.map(([from, to]) => Math.hypot(from[0] - to[0], from[1] - to[1])));
   near(length, 2 * Math.PI * 6.3, 0.4);
-  assert.equal(osr.border(new Float64Array(9).fill(1), 3).length, 0);
+  assert.equal(osr.contour(new Float64Array(9).fill(1), 3).length, 0);
 });
 
 test("the far plane keeps away from known points, and places lie as on a map", () => {
   const { nets, training, calibration } = trained();
   const rule = new osr.PlaneRule("softmax", nets, training, calibration);
-  const places = Array.from({ length: 4 * osr.MAPS.far ** 2 }, (_, i) => osr.place(i, 2 * osr.MAPS.far, osr.MAPS.far));
+  const places = Array.from({ length: 4 * osr.MAPS.far ** 2 }, (_, i) => osr.cell(i, 2 * osr.MAPS.far, osr.MAPS.far));
   assert.deepEqual([...places[0], ...places.at(-1)], [-17.5, 17.5, 17.5, -17.5]);
   const away = ([x, y]) => Math.min(...training.map((point) => Math.hypot(point.x - x, point.y - y)));
   const far = places.filter((place) => away(place) > osr.GAP);
