@@ -7,6 +7,12 @@
 
 osr.NEW = 1000; // images that come after each calibration
 
+/* The scores that the build wrote. */
+osr.ranks = () => {
+  const [known, pens, strange] = ["mnist", "pens", "letters"].map((name) => osr.bytes(osr.RANKS[name]).buffer);
+  return { known: new Uint16Array(known), pens: new Uint16Array(pens), strange: new Uint16Array(strange) };
+};
+
 /* So many values, drawn without replacement. */
 osr.draw = (values, size, random) => {
   const left = values.slice();
@@ -128,8 +134,7 @@ osr.BREAKS = { nothing: "nothing", dirty: "letters among the calibration images"
 
 osr.PromiseKept = class {
   constructor(root) {
-    const ranks = (name) => new Uint16Array(osr.bytes(osr.RANKS[name]).buffer);
-    this.scores = { known: ranks("mnist"), pens: ranks("pens"), strange: ranks("letters") };
+    this.scores = osr.ranks();
     this.histogram = new osr.PriceHistogram(root.clientWidth);
     this.told = osr.el("p", { role: "status" });
     this.n = this.choice("n", "calibration images", { 100: "100", 500: "500", 2000: "2,000", 5000: "5,000" }, "500");

@@ -1,0 +1,184 @@
+/* A stream of images, and an alarm that may be false once in twenty: chapter 11's bet on p-values, by hand.
+ *
+ * Scores are ranks: osr.RANKS, as in promise.js. What changes, changes after the first 1,000 images.
+ */
+"use strict";
+
+osr.STREAM = { compared: 5000, length: 3000, before: 1000 };
+osr.ALARM = 20; // wealth
+osr.CHANGES = {
+  nothing: "nothing",
+  pens: "the digits come from other pens",
+  3: "3 images in 100 are letters",
+  1: "1 image in 100 is a letter",
+};
+
+/* How many of the first count values, in order, are below a value, or no larger where that is asked for. */
+osr.rank = (sorted, count, value, orEqual) => {
+  let [low, high] = [0, count];
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (sorted[middle] < value || (orEqual && sorted[middle] === value)) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+};
+
+/* The wealth of nine gamblers after each score of a stream, as osrlib.promise.Martingale; random breaks ties. */
+osr.wealth = (compared, stream, random) => {
+  const seen = new Uint16Array(compared.length + stream.length);
+  seen.set(compared.slice().sort());
+  const boldness = Array.from({ length: 9 }, (_, i) => 0.1 * (i + 1));
+  const logs = boldness.map(() => 0);
+  return Float64Array.from(stream, (score, i) => {
+    const count = compared.length + i;
+    const [first, last] = [false, true].map((orEqual) => osr.rank(seen, count, score, orEqual));
+    const p = (count - last + random() * (last - first + 1)) / (count + 1);
+    seen.copyWithin(last + 1, last, count);
+    seen[last] = score;
+    boldness.forEach((b, k) => {
+      logs[k] += Math.log(b) + (b - 1) * Math.log(p);
+    });
+    return osr.mean(logs.map(Math.exp));
+  });
+};
+
+/* A stream in which something changes, and other digits to compare with. */
+osr.stream = ({ known, pens, strange }, change, random) => {
+  const { compared, length, before } = osr.STREAM;
+  const digits = osr.draw(known, compared + length, random);
+  const stream = digits.slice(compared);
+  if (change === "pens") stream.set(osr.draw(pens, length - before, random), before);
+  const intruders = Math.round((Number(change) / 100) * (length - before)) || 0;
+  const places = osr.draw(
+    Uint16Array.from({ length: length - before }, (_, i) => before + i),
+    intruders,
+    random,
+  );
+  osr.draw(strange, intruders, random).forEach((score, i) => {
+    stream[places[i]] = score;
+  });
+  return { compared: digits.slice(0, compared), stream };
+};
+
+/* The wealth along a stream, on a logarithmic axis, a dashed line where the alarm is, a dotted one where the change is. */
+osr.WealthChart = class {
+  height = 260;
+  left = 64;
+  bottom = 40;
+  span = [-6, 9]; // powers of ten
+
+  constructor(room) {
+    this.width = Math.min(560, room);
+    this.canvas = osr.el("canvas", { class: "osr-chart", role: "img" });
+    this.context = osr.sharp(this.canvas, this.width, this.height);
+  }
+
+  x(image) {
+    return this.left + ((this.width - this.left - 8) * image) / osr.STREAM.length;
+  }
+
+  y(wealth) {
+    const [low, high] = this.span;
+    const power = Math.min(high, Math.max(low, Math.log10(wealth)));
+    return 8 + ((this.height - this.bottom - 8) * (high - power)) / (high - low);
+  }
+
+  show(lines, colour) {
+    const { context } = this;
+    const ink = getComputedStyle(this.canvas).getPropertyValue("--pst-color-text-base") || "#000";
+    context.clearRect(0, 0, this.width, this.height);
+    context.fillStyle = ink;
+    context.font = "15px sans-serif";
+    context.textBaseline = "middle";
+    context.textAlign = "right";
+    for (const power of [-6, -3, 0, 3, 6, 9]) {
+      context.fillText(
+        (10 ** power).toLocaleString("en", { maximumFractionDigits: 6 }),
+        this.left - 6,
+        this.y(10 ** power),
+      );
+    }
+    context.textAlign = "center";
+    for (const image of [0, 1000, 2000]) context.fillText(image, this.x(image), this.height - 28);
+    context.fillText("image of the stream; upwards: the wealth", this.width / 2, this.height - 8);
+    this.line([[0, osr.ALARM], [osr.STREAM.length, osr.ALARM]], ink, 2, [6, 5]); // biome-ignore format: two ends
+    this.line([[osr.STREAM.before, 1e-6], [osr.STREAM.before, 1e9]], ink, 1, [2, 4]); // biome-ignore format: two ends
+    lines.forEach((wealth, i) => {
+      const isLast = i === lines.length - 1;
+      context.globalAlpha = isLast ? 1 : 0.25;
+      this.line([[0, 1], ...Array.from(wealth, (value, at) => [at + 1, value])], colour, isLast ? 2.5 : 1, []);
+    });
+    context.globalAlpha = 1;
+  }
+
+  line(points, colour, width, dashes) {
+    this.context.strokeStyle = colour;
+    this.context.lineWidth = width;
+    this.context.setLineDash(dashes);
+    this.context.beginPath();
+    for (const [image, wealth] of points) this.context.lineTo(this.x(image), this.y(wealth));
+    this.context.stroke();
+  }
+};
+
+osr.Alarm = class {
+  constructor(root) {
+    this.scores = osr.ranks();
+    this.chart = new osr.WealthChart(root.clientWidth);
+    this.told = osr.el("p", { role: "status" });
+    const options = Object.entries(osr.CHANGES).map(([value, name]) => osr.el("option", { value }, name));
+    this.change = osr.el("select", { id: "osr-alarm-change", onchange: () => this.start() }, ...options);
+    this.change.value = "pens";
+    const button = (text, onclick) => osr.el("button", { type: "button", onclick }, text);
+    root.replaceChildren(
+      osr.el("label", {}, "after 1,000 images: ", this.change),
+      this.chart.canvas,
+      osr.el(
+        "div",
+        { class: "osr-tools" },
+        button("Another stream", () => this.more(1)),
+        button("Ten more", () => this.more(10)),
+        button("Start anew", () => this.start()),
+      ),
+      this.told,
+    );
+    this.start();
+    new MutationObserver(() => this.show()).observe(document.documentElement, { attributeFilter: ["data-theme"] });
+  }
+
+  start() {
+    this.random = osr.random(1);
+    this.lines = [];
+    this.more(1);
+  }
+
+  more(times) {
+    for (let i = 0; i < times; i++) {
+      const { compared, stream } = osr.stream(this.scores, this.change.value, this.random);
+      this.lines.push(osr.wealth(compared, stream, this.random));
+    }
+    this.show();
+  }
+
+  show() {
+    const colours = { nothing: osr.COLOURS.mnist, pens: osr.COLOURS.pens };
+    this.chart.show(this.lines, colours[this.change.value] ?? osr.COLOURS.letters);
+    this.told.textContent = osr.wordsOfAlarms(this.lines, this.change.value !== "nothing");
+    this.chart.canvas.setAttribute("aria-label", `Wealth along ${this.lines.length} streams. ${this.told.textContent}`);
+  }
+};
+
+/* What the alarm did in the last stream, and in all. */
+osr.wordsOfAlarms = (lines, isChanged) => {
+  const start = isChanged ? osr.STREAM.before : 0; // an alarm before the change is false
+  const when = lines.map((wealth) => wealth.slice(start).findIndex((value) => value >= osr.ALARM) + 1);
+  const last = when.at(-1);
+  const since = isChanged ? "after the change" : "of the stream";
+  const heard = last ? `The alarm sounds at image ${last.toLocaleString("en")} ${since}.` : "No alarm.";
+  const count = when.filter((at) => at > 0).length;
+  const kind = isChanged ? "" : "false ";
+  return `${heard} So far ${count} ${kind}alarm${count === 1 ? "" : "s"} in ${lines.length} stream${lines.length === 1 ? "" : "s"}.`;
+};
+
+osr.alarm = osr.begin("osr-alarm", osr.Alarm);
