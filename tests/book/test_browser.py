@@ -343,7 +343,7 @@ def test_the_promise_draws_its_lines_as_python_does(page, site):
     np.testing.assert_allclose(page.evaluate("[...osr.betaBinomial(1000, 500, 0.01)]"), exact, atol=1e-12)
     rule = OpenSetClassifier.recommended().fit(data.rule_digits("calibrate").images)
     letters = data.load("letters")
-    clean = letters[~np.isin(np.array(data.LETTERS)[letters.labels], data.LOOK_ALIKES)]
+    clean = letters[data.unlike_digits(letters)]
     digits, pens, strange = (
         rule.decide(world.images).scores[:, 0] for world in (data.load("mnist"), data.load("pens"), clean)
     )
