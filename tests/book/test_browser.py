@@ -8,6 +8,7 @@ import nbformat
 import numpy as np
 import pytest
 import scipy
+from matplotlib.colors import to_hex
 from PIL import Image
 
 from osrlib import data, metrics, pictures, plots
@@ -413,8 +414,7 @@ def test_the_matrix_uncovers_what_the_chapter_measured(page, site):
         row = [shown[score, world] for world in worlds]
         assert [(weakest, said) for _, weakest, said in row] == [(value == min(row)[0],) * 2 for value, _, _ in row]
     drawn = page.locator("#osr-matrix td").evaluate_all("(cells) => cells.map((cell) => cell.style.backgroundColor)")
-    wanted = [plt.get_cmap("cividis")(value / 100, bytes=True)[:3] for value, _, _ in shown.values()]
-    assert drawn == ["rgb({}, {}, {})".format(*colour) for colour in wanted]
+    assert drawn == [css(to_hex(plt.get_cmap("cividis")(value / 100))) for value, _, _ in shown.values()]
 
 
 def test_the_matrix_is_guessed_by_keyboard_and_hides_the_figure_meanwhile(page, site):
@@ -446,7 +446,7 @@ def test_the_matrix_is_guessed_by_keyboard_and_hides_the_figure_meanwhile(page, 
     assert figure.is_visible()
     page.get_by_role("button", name="Hide the figure").click()
     assert not figure.is_visible()
-    page.locator("p a[href='#fig-matrix']").first.click()
+    page.locator(".reference[href='#fig-matrix']").first.click()
     assert figure.is_visible()
 
 
@@ -455,8 +455,9 @@ def test_the_matrix_leaves_the_figure_to_those_who_cannot_uncover_it(browser, pa
     assert not page.locator("#fig-matrix").is_visible()
     page.emulate_media(media="print")
     assert page.locator("#fig-matrix").is_visible() and not page.locator("#osr-matrix button").first.is_visible()
-    page.goto(f"{site}/{BEYOND}#fig-matrix")
     page.emulate_media(media="screen")
+    page.goto("about:blank")
+    page.goto(f"{site}/{BEYOND}#fig-matrix")
     assert page.locator("#fig-matrix").is_visible()
     silent = browser.new_context(java_script_enabled=False)
     still = silent.new_page()
@@ -478,7 +479,7 @@ def test_the_matrix_scrolls_in_its_box_on_a_phone(browser, site):
     page.get_by_role("button", name="softmax: empty", exact=True).tap()
     assert page.locator("#osr-matrix .osr-weakest").count() >= 1
     assert page.locator(".osr-matrix-box").evaluate("(box) => box.scrollLeft") > 50
-    assert name.bounding_box()["x"] == pytest.approx(left, abs=1)
+    assert name.bounding_box()["x"] == pytest.approx(left, abs=3)
     assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
     phone.close()
 
