@@ -211,7 +211,7 @@ def sets(classes):
         worlds = {"held-out digits": others.only(sorted(set(range(10)) - set(classes)))}
     else:
         letters = data.load("letters")
-        worlds = {"letters": letters[~np.isin(np.array(data.LETTERS)[letters.labels], data.LOOK_ALIKES)]}
+        worlds = {"letters": letters[data.unlike_digits(letters)]}
         worlds |= {name: data.load(name) for name in ("patches", "noise", "empty", "pixel-digits")}
         # the worlds of these names are made of test digits; here, of those that judge
         made = {"mnist-noise": changed.under_noise, "small": changed.shrink, "faint": changed.fade,

@@ -242,7 +242,7 @@ def rule_run(name, seed):
     a wrong name."""
     worlds = {name: data.load(name) for name in ("mnist", *UNKNOWN_WORLDS, *DEVELOPMENT_WORLDS, *OTHER_PENS)}
     letters, digits, held_out = worlds["letters"], worlds["mnist"], data.rule_digits("calibrate")
-    worlds["letters without look-alikes"] = letters[~np.isin(np.array(data.LETTERS)[letters.labels], data.LOOK_ALIKES)]
+    worlds["letters without look-alikes"] = letters[data.unlike_digits(letters)]
     thirty = np.concatenate([worlds[name].images for name in ("mnist", *UNKNOWN_WORLDS)])
     rule = OpenSetClassifier.recommended(trained(name, seed)[0]).fit(held_out.images)
     start = time.perf_counter()

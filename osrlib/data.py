@@ -14,6 +14,7 @@ import sys
 from typing import Literal
 
 import numpy as np
+from jaxtyping import Bool
 
 from osrlib import checks
 from osrlib.checks import several
@@ -85,6 +86,11 @@ def rule_digits(part: Literal["train", "choose", "calibrate"] = "train") -> Imag
     that took part in neither, to calibrate the chosen rule on."""
     start, end = {"train": (0, 50_000), "choose": (50_000, 55_000), "calibrate": (55_000, 60_000)}[part]
     return load("mnist", "train")[start:end]
+
+
+def unlike_digits(letters: ImageSet) -> Bool[np.ndarray, "N"]:
+    """Which images show a letter that resembles no digit, as a mask: False for the letters of ``LOOK_ALIKES``."""
+    return ~np.isin(np.array(letters.classes)[letters.labels], LOOK_ALIKES)
 
 
 def digest(name: WorldName, split: str = "test") -> str:

@@ -70,7 +70,7 @@ def ranks(rule):
     """
     worlds = {name: data.load(name) for name in ("mnist", "pens", "letters")}
     letters = worlds["letters"]
-    worlds["letters"] = letters[~np.isin(np.array(data.LETTERS)[letters.labels], data.LOOK_ALIKES)]
+    worlds["letters"] = letters[data.unlike_digits(letters)]
     scores = [rule.decide(world.images).scores[:, 0] for world in worlds.values()]
     places = np.unique(np.concatenate(scores), return_inverse=True)[1].astype("<u2")
     parts = np.split(places, np.cumsum([len(one) for one in scores])[:-1])

@@ -4,9 +4,12 @@ import csv
 import io
 import re
 
+import matplotlib.pyplot as plt
+import nbformat
 import numpy as np
 import pytest
 import scipy
+from matplotlib.colors import to_hex
 from PIL import Image
 from playwright.sync_api import expect
 
@@ -15,10 +18,11 @@ from osrlib.detector import OpenSetClassifier
 from osrlib.output import Output, infer
 from osrlib.thresholds import Conformal
 from tests.book.conftest import PHONE, SHOTS
-from tools import rule_export
+from tools import chapters, paths, rule_export
 
 CHAPTER, PLAYGROUND = "notebooks/06-drawing-the-line.html", "book/playground.html"
 SCORE, SERVICE = "notebooks/02-keeping-score.html", "notebooks/11-service.html"
+BEYOND = "notebooks/08-beyond.html"
 NOTHING = "Nothing is drawn yet."
 REPORT, RULE = ".osr-report .osr-verdict", ".osr-rule .osr-verdict"
 
@@ -627,7 +631,7 @@ def test_the_promise_draws_its_lines_as_python_does(page, site):
     np.testing.assert_allclose(page.evaluate("[...osr.betaBinomial(1000, 500, 0.01)]"), exact, atol=1e-12)
     rule = OpenSetClassifier.recommended().fit(data.rule_digits("calibrate").images)
     letters = data.load("letters")
-    clean = letters[~np.isin(np.array(data.LETTERS)[letters.labels], data.LOOK_ALIKES)]
+    clean = letters[data.unlike_digits(letters)]
     digits, pens, strange = (
         rule.decide(world.images).scores[:, 0] for world in (data.load("mnist"), data.load("pens"), clean)
     )
@@ -663,6 +667,104 @@ def test_the_promise_is_kept_and_broken_by_keyboard(page, site):
     assert price() > 1.4
     page.get_by_role("button", name="Start anew").click()
     assert told.inner_text() == "No line has been set yet."
+
+
+def test_the_matrix_uncovers_what_the_chapter_measured(page, site):
+    page.goto(f"{site}/{BEYOND}")
+    page.get_by_role("button", name="softmax: letters", exact=True).click()
+    page.get_by_role("button", name="energy: letters", exact=True).click()
+    everything = page.get_by_role("button", name="Uncover all")
+    assert not everything.is_visible()
+    page.get_by_role("button", name="norm: letters", exact=True).click()
+    everything.click()
+    rows = page.locator("#osr-matrix tr").evaluate_all(
+        """(rows) => rows.map((row) => [...row.cells].map((cell) => [cell.textContent, cell.className]))"""
+    )
+    (_, *worlds), *rows = [[cell for cell, _ in row] for row in rows[:1]] + rows
+    shown = {
+        (score, world): (int(re.match(r"\d+", text)[0]), "osr-weakest" in mark, "weakest" in text)
+        for (score, _), *cells in rows[1:]
+        for world, (text, mark) in zip(worlds, cells, strict=True)
+    }
+    # what the chapter told beside it, by another way than what the matrix reads
+    told = chapters.glued(nbformat.read(paths.SITE / BEYOND.replace("html", "ipynb"), as_version=4))
+    scores = {"softmax": "softmax", "norm": "norm", "pca": "PCA residual", "mahalanobis": "Mahalanobis",
+              "gaussian": "Gaussian", "knn": "kNN"}  # fmt: skip
+    for key, score in scores.items():
+        for world in ("letters", "held-out digits", "noise", "small", "faint", "patches"):
+            assert shown[score, world][0] == pytest.approx(100 * float(told[f"{key}_{world.split('-')[0]}"]), abs=0.51)
+    for score in {score for score, _ in shown}:
+        row = [shown[score, world] for world in worlds]
+        assert [(weakest, said) for _, weakest, said in row] == [(value == min(row)[0],) * 2 for value, _, _ in row]
+    drawn = page.locator("#osr-matrix td").evaluate_all("(cells) => cells.map((cell) => cell.style.backgroundColor)")
+    assert drawn == [css(to_hex(plt.get_cmap("cividis")(value / 100))) for value, _, _ in shown.values()]
+
+
+def test_the_matrix_is_guessed_by_keyboard_and_hides_the_figure_meanwhile(page, site):
+    page.goto(f"{site}/{BEYOND}")
+    told, figure = page.locator("#osr-matrix [role=status]"), page.locator("#fig-matrix")
+    assert not figure.is_visible()
+    worlds, right, chance = page.locator("#osr-matrix thead th").all_inner_texts()[1:], 0, 0
+    page.locator("#osr-matrix td button").first.focus()
+    for i in range(10):
+        page.keyboard.press("ArrowRight")
+        cell = page.locator("#osr-matrix td:focus-within")
+        score, world = cell.locator("button").get_attribute("aria-label").split(": ")
+        page.keyboard.press("Enter")
+        row = page.locator("#osr-matrix tbody tr").nth(i)
+        marked = ["weakest" in text for text in row.locator("td").all_inner_texts()]
+        weakest = [name for name, is_weakest in zip(worlds, marked, strict=True) if is_weakest]
+        right, chance = right + (world in weakest), chance + len(weakest) / 9
+        assert told.inner_text().startswith("Right" if world in weakest else "Wrong") and score in told.inner_text()
+        assert f"{right} of {i + 1} right; guessing at random would give {chance:.1f}" in told.inner_text()
+        if i == 0:
+            page.keyboard.press("ArrowUp")  # nothing is covered there
+            page.keyboard.press("ArrowLeft")
+        assert figure.is_visible() == (i == 9)
+    again = page.get_by_role("button", name="Cover again")
+    assert again.evaluate("(button) => button === document.activeElement")
+    page.keyboard.press("Enter")
+    assert not figure.is_visible() and page.locator("#osr-matrix td button").count() == 90
+    page.get_by_role("button", name="Show the figure").click()
+    assert figure.is_visible()
+    page.get_by_role("button", name="Hide the figure").click()
+    assert not figure.is_visible()
+    page.locator(".reference[href='#fig-matrix']").first.click()
+    assert figure.is_visible()
+
+
+def test_the_matrix_leaves_the_figure_to_those_who_cannot_uncover_it(browser, page, site):
+    page.goto(f"{site}/{BEYOND}")
+    assert not page.locator("#fig-matrix").is_visible()
+    page.emulate_media(media="print")
+    assert page.locator("#fig-matrix").is_visible() and not page.locator("#osr-matrix button").first.is_visible()
+    page.emulate_media(media="screen")
+    page.goto("about:blank")
+    page.goto(f"{site}/{BEYOND}#fig-matrix")
+    assert page.locator("#fig-matrix").is_visible()
+    silent = browser.new_context(java_script_enabled=False)
+    still = silent.new_page()
+    still.goto(f"{site}/{BEYOND}")
+    assert still.locator("#fig-matrix").is_visible() and "JavaScript" in still.locator("#osr-matrix").inner_text()
+    silent.close()
+
+
+def test_the_matrix_scrolls_in_its_box_on_a_phone(browser, site):
+    phone = browser.new_context(viewport=PHONE, has_touch=True, is_mobile=True)
+    page = phone.new_page()
+    page.goto(f"{site}/{BEYOND}", wait_until="networkidle")
+    name = page.locator("#osr-matrix tbody th").first
+    left = name.bounding_box()["x"]
+    sizes = page.locator("#osr-matrix button").evaluate_all(
+        "(buttons) => buttons.filter((one) => one.offsetWidth).map((one) => [one.offsetWidth, one.offsetHeight])"
+    )
+    assert len(sizes) > 90 and np.min(sizes) >= 44
+    page.get_by_role("button", name="softmax: empty", exact=True).tap()
+    assert page.locator("#osr-matrix .osr-weakest").count() >= 1
+    assert page.locator(".osr-matrix-box").evaluate("(box) => box.scrollLeft") > 50
+    assert name.bounding_box()["x"] == pytest.approx(left, abs=3)
+    assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+    phone.close()
 
 
 def test_search_finds(page, site):

@@ -92,6 +92,13 @@ def test_empty_pages_are_dark_and_nearly_even(cache):
     assert not pages[0].any() and pages.mean((1, 2)).max() < 33 and off.max() == 16 and off.min() == 0
 
 
+def test_letters_unlike_digits_are_those_that_pass_for_none():
+    letters = data.load("letters")
+    kept = letters[data.unlike_digits(letters)]
+    shown = {kept.classes[label] for label in kept.labels}
+    assert shown == set("ACEFHKLMNPRTUVWXYacdefhkmnprtuvwxy") and len(kept) == 100 * len(shown)
+
+
 def test_mnist_is_the_original():
     assert list(data.load("mnist").labels[:10]) == [7, 2, 1, 0, 4, 1, 4, 9, 5, 9]
     assert data.digest("mnist", "train") == data.WORLDS["mnist"].sha256["train"]
