@@ -1,10 +1,12 @@
 """What the living pages need of the book, as JavaScript: the published network, ready images, distances, ranks."""
 
 import base64
+import io
 import json
 
 import numpy as np
 import torch
+from PIL import Image
 
 from osrlib import data, plots, zoo
 from osrlib.detector import OpenSetClassifier
@@ -14,13 +16,15 @@ TRAY = {"digits": "mnist", "letters": "letters", "clothes": "fashion", "photogra
 WORLDS = ("mnist", "fashion", "cifar10", "letters")
 SCORED = ("mnist", "fashion", "cifar10")
 """The worlds of the report's result."""
+PICTURED = 30
+"""Of how many images of a world that the report's lines accept, and that they refuse, the explorer shows pictures."""
 # the figures' colours, so that none is typed a second time: of worlds, and of what else the pages paint
 PALETTE = {"blue": plots.BLUE, "orange": plots.ORANGE, "vermilion": plots.VERMILION, "sky": plots.SKY}
 SHARED = {"COLOURS": plots.COLOURS, "PALETTE": PALETTE}
 
 
 def write(folder):
-    """``weights.js`` for the playground, ``distances.js`` for the threshold explorer, ``ranks.js`` for the promise."""
+    """Write ``weights.js`` for the playground, ``distances.js`` and ``dots.js`` for the explorer, ``ranks.js``."""
     model = zoo.load("mtae")
     keys = OpenSetClassifier.report(model).keys
     digits = infer(model, data.report_digits().images)
@@ -33,16 +37,35 @@ def write(folder):
     network = {"WEIGHTS": packed(weights(model)), "MEAN": model.mean, "STD": model.std}
     _write(folder / "weights.js", network | {"LINES": lines, "TRAY": ready} | SHARED)
     worlds, _ = data.load_all(WORLDS)
-    distances = {"worlds": [], "mean": mean, "std": std, "scored": SCORED}
+    distances, dots = {"worlds": [], "mean": mean, "std": std, "scored": SCORED}, []
     for name, world in worlds.items():
         said = infer(model, world.images)
         row = {"name": name, "known": name == "mnist"}
-        row |= {key: _text(keys[key].score(said).astype(kind)) for key, kind in (("norm", "<f4"), ("diff", "<u2"))}
+        scores = {name: key.score(said) for name, key in keys.items()}
+        row |= {key: _text(scores[key].astype(kind)) for key, kind in (("norm", "<f4"), ("diff", "<u2"))}
         if name == "mnist":
             row["right"] = _text(said.guess == world.labels)
         distances["worlds"].append(row)
+        dots.append(pictured(world, said, np.any([scores[key] > line for key, line in lines.items()], 0)))
     _write(folder / "distances.js", {"DISTANCES": distances} | SHARED)
+    _write(folder / "dots.js", {"DOTS": dots})
     _write(folder / "ranks.js", {"RANKS": ranks()} | SHARED)
+
+
+def pictured(world, said, refused):
+    """Some images of a world that the explorer shows when their dots are touched, with their copies: two PNG files.
+
+    At random, as many accepted as refused. The network draws in blocks of 2×2 pixels: a copy is kept as 14×14.
+    """
+    random = np.random.default_rng(0)
+    some = [random.permutation(np.flatnonzero(refused == which))[:PICTURED] for which in (False, True)]
+    places = random.permutation(np.concatenate(some))
+    copies = said.copies[places].reshape(-1, 28, 28)[:, ::2, ::2]
+    return {
+        "name": world.name, "places": places.tolist(), "guesses": said.guess[places].tolist(),
+        "labels": [world.classes[label] for label in world.labels[places]],
+        "images": _png(world.images[places]), "copies": _png(np.rint(255 * np.clip(copies, 0, 1)).astype(np.uint8)),
+    }  # fmt: skip
 
 
 def ranks():
@@ -99,6 +122,13 @@ def _folded(convolution, norm=None):
 
 def _text(array):
     return base64.b64encode(np.ascontiguousarray(array).tobytes()).decode()
+
+
+def _png(images):
+    """Images in one column, as a PNG file."""
+    file = io.BytesIO()
+    Image.fromarray(np.concatenate(images)).save(file, "PNG", optimize=True)
+    return base64.b64encode(file.getvalue()).decode()
 
 
 def _write(file, constants):

@@ -4,7 +4,7 @@ const assert = require("node:assert/strict");
 const { test } = require("node:test");
 const load = require("./load.js");
 
-const osr = load("page.js", "explorer.js");
+const osr = load("page.js", "scatter.js", "look.js", "explorer.js");
 
 const digits = {
   name: "mnist",
