@@ -6,6 +6,7 @@ import os
 import platform
 import re
 import subprocess
+import textwrap
 from importlib.metadata import version
 
 from osrlib import data
@@ -52,6 +53,18 @@ def link_terms(texts):
         return f"{{term}}`{match[0]} <{spelt[match['term'].lower()]}>`"
 
     return [pattern.sub(link, text) for text in texts]
+
+
+def name_disclosures(notebook):
+    """Say at each hidden input or output what is behind: the figure, by its caption, or the code, by its first line."""
+    for cell in notebook.cells:
+        if {"hide-input", "hide-output", "hide-cell"} & set(cell.metadata.get("tags", [])):
+            settings = dict(cell.metadata.get("mystnb", {}))
+            first = cell.source.partition("\n")[0]
+            words = re.sub(r"[$*_`\\]", "", settings["figure"]["caption"]) if "figure" in settings else first
+            name = textwrap.shorten(words.split(". ")[0].removesuffix("."), 70, placeholder=" …")
+            prompts = {f"code_prompt_{key}": f"{key.capitalize()} {{type}}: {name}" for key in ("show", "hide")}
+            cell.metadata["mystnb"] = settings | prompts
 
 
 def records(values):
