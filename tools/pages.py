@@ -1,11 +1,13 @@
 """The pages that each build writes about itself: what was claimed, and what it took."""
 
 import datetime
+import itertools
 import json
 import os
 import platform
 import re
 import subprocess
+import textwrap
 from importlib.metadata import version
 
 from osrlib import data
@@ -52,6 +54,32 @@ def link_terms(texts):
         return f"{{term}}`{match[0]} <{spelt[match['term'].lower()]}>`"
 
     return [pattern.sub(link, text) for text in texts]
+
+
+def name_disclosures(notebook):
+    """Say at each hidden part of a notebook what is behind: "Show source: norm against diff", "Answer 1"."""
+    count = itertools.count(1)
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown":
+            answer = r"^:::\{dropdown\} Answer$"
+            cell.source = re.sub(answer, lambda match: f"{match[0]} {next(count)}", cell.source, flags=re.MULTILINE)
+        if {"hide-input", "hide-output", "hide-cell"} & set(cell.metadata.get("tags", [])):
+            settings = dict(cell.metadata.get("mystnb", {}))
+            words = textwrap.shorten(_behind(cell.source, settings), 1000)
+            words = words if len(words) <= 70 else f"{words[:69].rstrip(' ,(')}…"
+            prompts = {f"code_prompt_{key}": f"{key.capitalize()} {{type}}: {words}" for key in ("show", "hide")}
+            cell.metadata["mystnb"] = settings | prompts
+
+
+def _behind(source, settings):
+    """What a cell is about: its figure, by how the caption begins; what it prints; or how its code begins."""
+    if "figure" in settings:
+        caption = re.sub(r"[$*_`\\]", "", settings["figure"]["caption"])
+        return re.match(r".{8,}?(?=[.:;,(] |[.:;,(]?$| \()", caption)[0]
+    if "inspect.getsource" in source:
+        printed = re.findall(r"\b(?!inspect|textwrap)[A-Za-z_]+\.\w+(?:\.\w+)*", source)
+        return f"what prints {', '.join(printed)}"
+    return source.partition("\n")[0]
 
 
 def records(values):

@@ -38,8 +38,21 @@ TIDY = (
     r'(?<=<div) role="list"(?= class="citation-list">)',
 )
 """What is taken out of every rendered page."""
-SCROLLS = '<div class="pst-scrollable-table-container"'
-"""A table wider than the screen scrolls in this. The theme forgot the tab stop without which no key reaches it."""
+UNNAMED = 'aria-label="Toggle hidden content"'
+"""What every disclosure is called by the tools that make it: those who hear the page cannot tell one from another."""
+NAMED = 'aria-label="${item.querySelector(".admonition-title").textContent.trim().replaceAll(\'"\', "&quot;")}"'
+"""What the script calls the button at a solution instead: by its title. The button says itself whether it is open."""
+ACCESSIBLE = (
+    # a table wider than the screen scrolls in this; the theme forgot the tab stop without which no key reaches it
+    (r'<div class="pst-scrollable-table-container"', r'\g<0> tabindex="0"'),
+    # above a column of row names there is nothing: no heading
+    (r"<th(?=[ >])([^>]*)>((?:&nbsp;|<p></p>)?)</th>", r"<td\1>\2</td>"),
+    # a summary is called what it shows: its own words
+    (f"(?<=<summary) {re.escape(UNNAMED)}", ""),
+    # the sidebar is a part of its own
+    (r'<div class="bd-sidebar-primary bd-sidebar[^"]*"', r'\g<0> role="complementary" aria-label="The book"'),
+)
+"""Patterns in every rendered page, and what those who read by ear or by key need in their place."""
 JUPYTER_BOOK = [sys.executable, "-c", "from jupyter_book.cli.main import main; main()"]
 
 
@@ -95,6 +108,7 @@ def build_book(jobs, address=None):
         prose = [cell for cell in notebook.cells if cell.cell_type == "markdown"]
         for cell, text in zip(prose, pages.link_terms([cell.source for cell in prose]), strict=True):
             cell.source = text
+        pages.name_disclosures(notebook)
         nbformat.write(notebook, notebooks / f"{name}.ipynb")
     told = {name: notebook.metadata["osrlib"]["cost"] for name, notebook in done.items()}
     made = {
@@ -109,6 +123,13 @@ def build_book(jobs, address=None):
     render()
 
 
+def accessible(text):
+    """A page's HTML with what the theme left out for those who read by ear or by key."""
+    for pattern, better in ACCESSIBLE:
+        text = re.sub(pattern, better, text)
+    return text
+
+
 def render():
     """Make _build/html and its archive from _build/site."""
     shutil.rmtree(paths.RENDER, ignore_errors=True)
@@ -119,7 +140,9 @@ def render():
     html, archive = paths.RENDER / "_build" / "html", paths.BUILD / ARCHIVE
     for page in html.rglob("*.html"):
         text = re.sub("|".join(TIDY), "", page.read_text(encoding="utf-8"))
-        page.write_text(text.replace(SCROLLS, f'{SCROLLS} tabindex="0"'), encoding="utf-8")
+        page.write_text(accessible(text), encoding="utf-8")
+    toggle = html / "_static" / "togglebutton.js"
+    toggle.write_text(toggle.read_text(encoding="utf-8").replace(UNNAMED, NAMED), encoding="utf-8")
     packed = shutil.make_archive(paths.RENDER / archive.stem, "zip", html.parent, "html")
     # last, so that an interrupted build leaves the page of the one before
     os.replace(packed, archive)

@@ -68,10 +68,9 @@ osr.WealthChart = class {
   bottom = 40;
   span = [-6, 9]; // powers of ten
 
-  constructor(room) {
-    this.width = Math.min(560, room);
+  constructor(root) {
+    this.root = root;
     this.canvas = osr.el("canvas", { class: "osr-chart", role: "img" });
-    this.context = osr.sharp(this.canvas, this.width, this.height);
   }
 
   x(image) {
@@ -85,9 +84,10 @@ osr.WealthChart = class {
   }
 
   show(lines, colour) {
-    const { context } = this;
-    const ink = getComputedStyle(this.canvas).getPropertyValue("--pst-color-text-base") || "#000";
-    context.clearRect(0, 0, this.width, this.height);
+    this.width = Math.min(560, this.root.clientWidth);
+    const context = osr.sharp(this.canvas, this.width, this.height);
+    this.context = context;
+    const ink = osr.ink(this.canvas);
     context.fillStyle = ink;
     context.font = "15px sans-serif";
     context.textBaseline = "middle";
@@ -125,7 +125,7 @@ osr.WealthChart = class {
 osr.Alarm = class {
   constructor(root) {
     this.scores = osr.ranks();
-    this.chart = new osr.WealthChart(root.clientWidth);
+    this.chart = new osr.WealthChart(root);
     this.told = osr.el("p", { role: "status" });
     const options = Object.entries(osr.CHANGES).map(([value, name]) => osr.el("option", { value }, name));
     this.change = osr.el("select", { id: "osr-alarm-change", onchange: () => this.start() }, ...options);
@@ -144,7 +144,7 @@ osr.Alarm = class {
       this.told,
     );
     this.start();
-    new MutationObserver(() => this.show()).observe(document.documentElement, { attributeFilter: ["data-theme"] });
+    osr.redraw(() => this.show());
   }
 
   start() {

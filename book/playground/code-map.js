@@ -5,13 +5,10 @@ osr.CodeMap = class {
   size = 300;
   reach = 1.5; // of the plane, from the middle to the edge
 
-  constructor({ matrix, points }, scale = globalThis.devicePixelRatio || 1) {
+  constructor({ matrix, points }) {
     this.matrix = osr.rows(osr.floats(matrix), osr.CODE + 1);
     this.known = osr.rows(osr.floats(points), 200).map((flat) => osr.rows(flat, 2)); // a hundred of each digit
-    const pixels = Math.round(this.size * scale);
-    this.canvas = osr.el("canvas", { class: "osr-map", role: "img", width: pixels, height: pixels });
-    this.context = this.canvas.getContext("2d");
-    this.context.scale(scale, scale);
+    this.canvas = osr.el("canvas", { class: "osr-map", role: "img" });
     this.trail = []; // where the drawing lay after each stroke
   }
 
@@ -43,16 +40,16 @@ osr.CodeMap = class {
   }
 
   paint(decision) {
-    const style = getComputedStyle(this.canvas);
-    const [ink, faint] = ["--pst-color-text-base", "--pst-color-border"].map((name) => style.getPropertyValue(name));
-    const { context } = this;
-    context.clearRect(0, 0, this.size, this.size);
+    const ink = osr.ink(this.canvas);
+    const context = osr.sharp(this.canvas, this.size, this.size);
+    this.context = context;
     context.font = "bold 16px sans-serif";
     context.textAlign = "center";
     context.textBaseline = "middle";
     this.known.forEach((points, digit) => {
       const isNamed = digit === decision?.guess;
-      for (const point of points) this.dot(this.at(point), 1.5, isNamed ? osr.PALETTE.blue : faint);
+      for (const point of points)
+        this.dot(this.at(point), 1.5, isNamed ? osr.PALETTE.blue : `color-mix(in srgb, ${ink} 25%, transparent)`);
       const centre = [0, 1].map((axis) => osr.sum(points.map((point) => point[axis])) / points.length);
       context.fillStyle = ink;
       context.fillText(String(digit), ...this.at(centre.map((value) => 1.38 * value)));

@@ -40,138 +40,29 @@ osr.count = (worlds, lines) => {
 
 osr.accuracy = (rows) => osr.sum(rows.map((row) => row.correct)) / osr.sum(rows.map((row) => row.images));
 
-/* The scatter of diff over norm, with two lines that can be dragged: then told(key, value) is called. */
-osr.Scatter = class {
-  width = 560;
-  height = 380;
-  left = 46; // room for the numbers of the axes
-  bottom = 36;
-  edge = 12;
-  shown = 1200; // points of each world
-
-  constructor(worlds, lines, told) {
-    this.worlds = worlds;
-    this.lines = lines;
-    const size = { width: this.width, height: this.height };
-    this.points = osr.el("canvas", size); // thousands are too many for every move of a line: drawn once for each theme
-    this.board = osr.el("canvas", {
-      ...size,
-      class: "osr-scatter",
-      role: "img",
-      "aria-label":
-        "Scatter of diff over norm for digits and unknown images, with a line for each. The sliders below move the lines.",
-    });
-    this.dragged = null;
-    // where a finger takes a line, the page does not scroll under it
-    const still = (event) => this.take(osr.where(this.board, event.touches[0])) && event.preventDefault();
-    this.board.addEventListener("touchstart", still, { passive: false });
-    osr.follow(this.board, this.take.bind(this), (point) => told(this.dragged, this.value(this.dragged, point)));
-  }
-
-  /* Where values lie on the canvas, and back; what lies beyond an axis is drawn at its end. */
-  x(norm) {
-    const { top } = osr.AXES.norm;
-    return this.left + (Math.min(norm, top) / top) * (this.width - this.left - this.edge);
-  }
-
-  y(diff) {
-    const { top } = osr.AXES.diff;
-    return this.height - this.bottom - (Math.min(diff, top) / top) * (this.height - this.bottom - this.edge);
-  }
-
-  value(key, [x, y]) {
-    const share =
-      key === "norm"
-        ? (x - this.left) / (this.width - this.left - this.edge)
-        : (this.height - this.bottom - y) / (this.height - this.bottom - this.edge);
-    return Math.min(1, Math.max(0, share)) * osr.AXES[key].top;
-  }
-
-  /* Takes the nearer line, if it is near. */
-  take([x, y]) {
-    const toNorm = Math.abs(x - this.x(this.lines.norm));
-    const toDiff = Math.abs(y - this.y(this.lines.diff));
-    this.dragged = toNorm < toDiff ? "norm" : "diff";
-    const shrunk = this.width / this.board.getBoundingClientRect().width;
-    return Math.min(toNorm, toDiff) <= 22 * shrunk; // a finger needs 44 pixels
-  }
-
-  drawPoints() {
-    const context = this.points.getContext("2d");
-    context.clearRect(0, 0, this.width, this.height);
-    context.globalAlpha = 0.35;
-    // in turns, so that no world hides another
-    for (let turn = 0; turn < this.shown; turn++) {
-      for (const world of this.worlds) this.drawPoint(context, world, turn / this.shown);
-    }
-    context.globalAlpha = 1;
-    this.drawAxes(context);
-  }
-
-  /* One point of a world; share: how far on among its images. */
-  drawPoint(context, { name, norm, diff }, share) {
-    const i = Math.floor(share * norm.length);
-    context.fillStyle = osr.COLOURS[name];
-    context.fillRect(this.x(norm[i]) - 1.5, this.y(diff[i]) - 1.5, 3, 3);
-  }
-
-  drawAxes(context) {
-    const { norm, diff } = osr.AXES;
-    const floor = this.height - this.bottom;
-    context.fillStyle = this.ink();
-    context.font = "15px sans-serif";
-    context.textAlign = "left";
-    context.fillText("diff", this.left + 6, 18);
-    context.textAlign = "center";
-    context.fillText("norm", this.width / 2, this.height - 2);
-    for (let value = 0; value <= norm.top; value += norm.tick) context.fillText(value, this.x(value), floor + 16);
-    context.textAlign = "right";
-    for (let value = 0; value <= diff.top; value += diff.tick)
-      context.fillText(value, this.left - 6, this.y(value) + 5);
-  }
-
-  drawLines() {
-    const context = this.board.getContext("2d");
-    context.clearRect(0, 0, this.width, this.height);
-    context.drawImage(this.points, 0, 0);
-    context.strokeStyle = this.ink();
-    context.lineWidth = 2;
-    context.beginPath();
-    context.moveTo(this.x(this.lines.norm), 0);
-    context.lineTo(this.x(this.lines.norm), this.height - this.bottom);
-    context.moveTo(this.left, this.y(this.lines.diff));
-    context.lineTo(this.width, this.y(this.lines.diff));
-    context.stroke();
-  }
-
-  /* The colour of text in this theme, light or dark. */
-  ink() {
-    return getComputedStyle(this.board).getPropertyValue("--pst-color-text-base") || "#000";
-  }
-};
-
 /* A slider for one line, under its value. */
 osr.LineSlider = class {
   constructor(key, told) {
-    const { top, step, decimals } = osr.AXES[key];
+    const { step, decimals } = osr.AXES[key];
+    const max = osr.LOGARITHMIC[key].high;
     const id = `osr-line-${key}`;
     this.decimals = decimals;
-    this.value = osr.el("output");
+    this.value = osr.el("strong");
     const oninput = () => told(key, Number(this.slider.value));
-    this.slider = osr.el("input", { type: "range", id, min: 0, max: top, step, oninput });
+    this.slider = osr.el("input", { type: "range", id, min: 0, max, step, oninput });
     this.element = osr.el("div", {}, osr.el("label", { for: id }, `line of ${key}: `, this.value), this.slider);
   }
 
   show(line) {
     this.slider.value = line;
-    this.value.value = line.toFixed(this.decimals);
+    this.value.textContent = line.toFixed(this.decimals);
   }
 };
 
 /* A slider for both lines, in the report's way to draw them: mean + k · std of training digits. */
 osr.FactorSlider = class {
   constructor(told) {
-    this.value = osr.el("output");
+    this.value = osr.el("strong");
     this.slider = osr.el("input", {
       type: "range",
       id: "osr-factor",
@@ -193,7 +84,7 @@ osr.FactorSlider = class {
   show({ norm, diff }) {
     const own = this.lines();
     const isMoved = norm !== own.norm || diff !== own.diff;
-    this.value.value = isMoved ? "none: a line was moved by hand" : Number(this.slider.value).toFixed(1);
+    this.value.textContent = isMoved ? "none: a line was moved by hand" : Number(this.slider.value).toFixed(1);
   }
 
   lines() {
@@ -203,26 +94,17 @@ osr.FactorSlider = class {
   }
 };
 
-/* What the lines make of the worlds: three accuracies and a table. */
+/* What the lines make of the worlds: a table, which is the legend too. */
 osr.Counts = class {
   constructor() {
-    const output = (key) => osr.el("output", { id: `osr-told-${key}` });
-    this.accuracies = { mnist: output("mnist"), ood: output("ood"), total: output("total") };
     this.body = osr.el("tbody");
-    const { mnist, ood, total } = this.accuracies;
-    const heads = ["world", "", "accepted", "refused"].map((text) => osr.el("th", {}, text));
+    const heads = ["world", "kind", "accepted", "refused"].map((text) => osr.el("th", { scope: "col" }, text));
     const head = osr.el("thead", {}, osr.el("tr", {}, ...heads));
-    this.element = osr.el(
-      "div",
-      {},
-      osr.el("p", {}, "MNIST ", mnist, " · OOD ", ood, " · total ", total),
-      osr.el("table", { class: "table" }, head, this.body),
-    );
+    this.element = osr.el("table", { class: "table" }, head, this.body);
   }
 
-  show(counted) {
-    for (const [key, output] of Object.entries(this.accuracies)) output.value = osr.percent(counted[key], 2);
-    this.body.replaceChildren(...counted.rows.map((row) => this.worldRow(row)), this.strangersRow(counted.rows));
+  show({ rows }) {
+    this.body.replaceChildren(...rows.map((row) => this.worldRow(row)), this.strangersRow(rows));
   }
 
   worldRow({ name, known, images, refused }) {
@@ -249,32 +131,65 @@ osr.Explorer = class {
     const told = (key, value) => this.move({ [key]: value });
     this.worlds = osr.DISTANCES.worlds.map(osr.unpackWorld);
     this.lines = {};
-    this.scatter = new osr.Scatter(this.worlds, this.lines, told);
+    this.scatter = new osr.Scatter(root, this.worlds, this.lines, { told, picked: (dot) => this.look(dot) });
     this.sliders = { norm: new osr.LineSlider("norm", told), diff: new osr.LineSlider("diff", told) };
     this.factor = new osr.FactorSlider(() => this.move(this.factor.lines()));
     this.counts = new osr.Counts();
+    this.shown = new osr.Look(() => this.next());
     root.replaceChildren(...this.elements());
     this.scatter.drawPoints();
     this.move(this.factor.lines());
-    this.followTheme();
+    osr.redrawn(() => this.redraw());
+    osr.whenNear(root, "dots.js", () => this.receive(osr.unpackDots(osr.DOTS, this.worlds)));
   }
 
   elements() {
     const { norm, diff } = this.sliders;
+    const sliders = osr.el("div", {}, norm.element, diff.element, ...this.factor.elements);
     return [
       this.scatter.board,
-      osr.el(
-        "p",
-        {},
-        "Some thousand images of each world are drawn; all are counted. What lies beyond an axis is drawn at its end.",
-      ),
-      osr.el(
-        "div",
-        { class: "osr-columns" },
-        osr.el("div", {}, norm.element, diff.element, ...this.factor.elements),
-        this.counts.element,
-      ),
+      this.shown.element,
+      osr.el("div", { class: "osr-columns" }, osr.el("div", {}, this.counts.element), sliders),
+      osr.el("p", {}, this.note()),
     ];
+  }
+
+  /* What is drawn, and what is not seen of it. */
+  note() {
+    const count = (test) => osr.sum(this.worlds.map((world) => world.norm.filter(test(world)).length));
+    const all = count(() => () => true).toLocaleString("en");
+    const beyond = count(
+      ({ diff }) =>
+        (norm, i) =>
+          osr.isBeyond(norm, diff[i]),
+    ).toLocaleString("en");
+    const drawn = this.scatter.shown.toLocaleString("en");
+    return (
+      `Of each world ${drawn} images are drawn, digits first; all ${all} are counted. Both axes are logarithmic. ` +
+      `Of all images, ${beyond} lie beyond an axis: such a dot is drawn at its end.`
+    );
+  }
+
+  /* The images that can be shown have come: the first to be shown is a letter that gets in. */
+  receive(dots) {
+    this.scatter.dots = dots;
+    this.shown.button.disabled = false;
+    this.scatter.drawPoints();
+    const isIn = (dot) => dot.name === "letters" && osr.over(dot, this.lines).length === 0;
+    this.look(dots.find(isIn) ?? dots[0]);
+  }
+
+  /* Shows an image. */
+  look(dot) {
+    this.scatter.chosen = dot;
+    this.shown.paint(dot);
+    this.update();
+  }
+
+  /* Shows the image after the one that is shown. */
+  next() {
+    const { dots, chosen } = this.scatter;
+    this.look(dots[(dots.indexOf(chosen) + 1) % dots.length]);
   }
 
   move(lines) {
@@ -282,9 +197,16 @@ osr.Explorer = class {
     this.update();
   }
 
+  redraw() {
+    this.scatter.drawPoints();
+    this.update();
+  }
+
   update() {
+    const counted = this.count();
     this.scatter.drawLines();
-    this.counts.show(this.count());
+    this.counts.show(counted);
+    this.shown.show(counted, this.scatter.chosen, this.lines);
     for (const [key, slider] of Object.entries(this.sliders)) slider.show(this.lines[key]);
     this.factor.show(this.lines);
   }
@@ -297,14 +219,6 @@ osr.Explorer = class {
   /* Where two values lie on the canvas. */
   place({ norm, diff }) {
     return { norm: this.scatter.x(norm), diff: this.scatter.y(diff) };
-  }
-
-  followTheme() {
-    const redraw = () => {
-      this.scatter.drawPoints();
-      this.update();
-    };
-    new MutationObserver(redraw).observe(document.documentElement, { attributeFilter: ["data-theme"] });
   }
 };
 

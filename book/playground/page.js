@@ -113,11 +113,50 @@ osr.rankOfLine = (n, alpha) => Math.max(1, Math.ceil((n + 1) * (1 - alpha) - 1e-
 /* 0.975 → "97.5 %", with a space that does not break. */
 osr.percent = (share, decimals) => `${(100 * share).toFixed(decimals)}\u00a0%`;
 
-/* Where an event hit a canvas, in the canvas's own pixels. */
+/* Gives a canvas its size in CSS pixels, as sharp as the screen is, and empties it. What is drawn is in CSS pixels too. */
+osr.sharp = (canvas, width, height) => {
+  canvas.dense = window.devicePixelRatio || 1;
+  const [across, down] = [width, height].map((size) => Math.round(size * canvas.dense));
+  if (canvas.width !== across || canvas.height !== down) Object.assign(canvas, { width: across, height: down });
+  canvas.style.width = `${width}px`;
+  const context = canvas.getContext("2d");
+  context.setTransform(canvas.dense, 0, 0, canvas.dense, 0, 0);
+  context.clearRect(0, 0, width, height);
+  return context;
+};
+
+/* The colour of text where an element stands: in this theme, light or dark, or as the reader forces it. */
+osr.ink = (element) => getComputedStyle(element).color;
+
+/* Draws anew what a canvas shows when the theme, the reader's colours or the room change. */
+osr.redrawn = (draw) => {
+  new MutationObserver(draw).observe(document.documentElement, { attributeFilter: ["data-theme"] });
+  window.matchMedia("(forced-colors: active)").addEventListener("change", draw);
+  window.addEventListener("resize", draw);
+};
+
+/* The folder of these scripts. */
+osr.FOLDER = document.currentScript?.src;
+
+/* Loads one more script of this folder, once an element is about to be seen; then calls ready. */
+osr.whenNear = (element, name, ready) => {
+  const observer = new IntersectionObserver(
+    (entries) => {
+      if (!entries.some((entry) => entry.isIntersecting)) return;
+      observer.disconnect();
+      document.head.append(osr.el("script", { src: new URL(name, osr.FOLDER).href, onload: ready }));
+    },
+    { rootMargin: "600px" },
+  );
+  observer.observe(element);
+};
+
+/* Where an event hit a canvas: in CSS pixels if it is a sharp one, else in the canvas's own. */
 osr.where = (canvas, event) => {
   const box = canvas.getBoundingClientRect();
-  const x = ((event.clientX - box.left) * canvas.width) / box.width;
-  const y = ((event.clientY - box.top) * canvas.height) / box.height;
+  const dense = canvas.dense ?? 1;
+  const x = ((event.clientX - box.left) * canvas.width) / box.width / dense;
+  const y = ((event.clientY - box.top) * canvas.height) / box.height / dense;
   return [x, y];
 };
 

@@ -54,29 +54,25 @@ osr.betaBinomial = (images, n, alpha) => {
 
 /* Bars of how often each number of refusals came, over the curve of what the promise allows to expect. */
 osr.PriceHistogram = class {
-  width = 560;
   height = 300;
   left = 10;
   bottom = 40;
 
-  constructor(room) {
-    this.width = Math.min(this.width, room);
-    const dense = window.devicePixelRatio || 1;
-    const size = { width: this.width * dense, height: this.height * dense };
-    this.canvas = osr.el("canvas", { ...size, class: "osr-chart", role: "img" });
-    this.context = this.canvas.getContext("2d");
-    this.context.scale(dense, dense);
+  constructor(root) {
+    this.root = root;
+    this.canvas = osr.el("canvas", { class: "osr-chart", role: "img" });
   }
 
   show(counts, expected, alpha) {
+    this.width = Math.min(560, this.root.clientWidth);
+    this.context = osr.sharp(this.canvas, this.width, this.height);
     const most = Math.max(osr.NEW * alpha * 2.5, ...counts);
     const step = Math.max(1, Math.ceil(most / 45));
     const bins = new Float64Array(Math.ceil((most + 1) / step));
     for (const count of counts) bins[Math.floor(count / step)]++;
     const curve = bins.map((_, i) => counts.length * osr.sum(expected.slice(i * step, (i + 1) * step)));
     const scale = { x: (this.width - 2 * this.left) / bins.length, top: 1.1 * Math.max(...bins, ...curve) };
-    const ink = getComputedStyle(this.canvas).getPropertyValue("--pst-color-text-base") || "#000";
-    this.context.clearRect(0, 0, this.width, this.height);
+    const ink = osr.ink(this.canvas);
     this.bars(bins, scale);
     this.context.strokeStyle = ink;
     this.context.fillStyle = ink;
@@ -135,7 +131,7 @@ osr.BREAKS = { nothing: "nothing", dirty: "letters among the calibration images"
 osr.PromiseKept = class {
   constructor(root) {
     this.scores = osr.ranks();
-    this.histogram = new osr.PriceHistogram(root.clientWidth);
+    this.histogram = new osr.PriceHistogram(root);
     this.told = osr.el("p", { role: "status" });
     this.n = this.choice("n", "calibration images", { 100: "100", 500: "500", 2000: "2,000", 5000: "5,000" }, "500");
     this.alpha = this.choice("alpha", "promised: at most", { 0.01: "1 %", 0.05: "5 %", 0.1: "10 %" }, "0.01");
@@ -160,8 +156,7 @@ osr.PromiseKept = class {
       this.told,
     );
     this.start(200);
-    const redraw = () => this.show();
-    new MutationObserver(redraw).observe(document.documentElement, { attributeFilter: ["data-theme"] });
+    osr.redrawn(() => this.show());
   }
 
   /* A list to choose from, with its label. */

@@ -34,33 +34,22 @@ osr.RocBoard = class {
   bottom = 38;
   most = 500; // dots of each heap
 
-  constructor(room, moved) {
-    this.width = Math.min(340, room);
+  constructor(root, moved) {
+    this.root = root;
     this.dots = this.canvas(
-      this.width,
       "Scores of known images, below, and unknown ones, above, with a line. The slider moves it.",
     );
-    this.curve = this.canvas(Math.min(this.height, room), "The ROC curve, with a mark where the line lies.");
+    this.curve = this.canvas("The ROC curve, with a mark where the line lies.");
     this.dots.classList.add("osr-drag");
     osr.follow(
       this.dots,
       () => true,
-      ([x]) => moved(this.score(x / this.dense)),
+      ([x]) => moved(this.score(x)),
     );
   }
 
-  canvas(width, label) {
-    this.dense = window.devicePixelRatio || 1;
-    const canvas = osr.el("canvas", {
-      width: width * this.dense,
-      height: this.height * this.dense,
-      class: "osr-chart",
-      style: `width: ${width}px`,
-      role: "img",
-      "aria-label": label,
-    });
-    canvas.getContext("2d").scale(this.dense, this.dense);
-    return canvas;
+  canvas(label) {
+    return osr.el("canvas", { class: "osr-chart", role: "img", "aria-label": label });
   }
 
   x(score) {
@@ -73,7 +62,8 @@ osr.RocBoard = class {
 
   show(pair, top, corners, line) {
     this.top = top;
-    this.ink = getComputedStyle(this.dots).getPropertyValue("--pst-color-text-base") || "#000";
+    this.width = Math.min(340, this.root.clientWidth);
+    this.ink = osr.ink(this.dots);
     this.showDots(pair, line);
     this.showCurve(corners, [osr.share(pair.known, line), osr.share(pair.unknown, line)]);
   }
@@ -115,8 +105,9 @@ osr.RocBoard = class {
   }
 
   showCurve(corners, [x, y]) {
-    const context = this.begin(this.curve, this.height);
-    const side = this.curve.width / this.dense - this.bottom - this.edge;
+    const width = Math.min(this.height, this.width);
+    const context = this.begin(this.curve, width);
+    const side = width - this.bottom - this.edge;
     const place = ([right, up]) => [this.bottom + right * side, this.edge + (1 - up) * side];
     context.fillStyle = this.ink;
     context.textAlign = "center";
@@ -144,8 +135,7 @@ osr.RocBoard = class {
   }
 
   begin(canvas, width) {
-    const context = canvas.getContext("2d");
-    context.clearRect(0, 0, width, this.height);
+    const context = osr.sharp(canvas, width, this.height);
     context.strokeStyle = this.ink;
     context.setLineDash([]);
     context.lineWidth = 2;
@@ -168,7 +158,7 @@ osr.RocByHand = class {
     const worlds = osr.DISTANCES.worlds.filter(({ known }) => !known).map(({ name }) => name);
     this.world = this.choice("world", "images", ["the ten images", ...worlds]);
     this.key = this.choice("key", "score", ["norm", "diff"]);
-    this.board = new osr.RocBoard(root.clientWidth, (line) => this.move(line));
+    this.board = new osr.RocBoard(root, (line) => this.move(line));
     const oninput = () => this.move((Number(this.slider.value) / 1000) * this.top);
     this.slider = osr.el("input", { type: "range", id: "osr-roc-line", min: 0, max: 1000, step: 1, oninput });
     this.told = osr.el("p", { role: "status" });
@@ -180,8 +170,7 @@ osr.RocByHand = class {
       this.told,
     );
     this.choose();
-    const redraw = () => this.move(this.line);
-    new MutationObserver(redraw).observe(document.documentElement, { attributeFilter: ["data-theme"] });
+    osr.redrawn(() => this.move(this.line));
   }
 
   choice(key, text, names) {

@@ -1,6 +1,7 @@
 """The living pages in a real browser: what is drawn, dragged and uploaded, they answer as PyTorch and osrlib do."""
 
 import csv
+import gzip
 import io
 import re
 
@@ -410,6 +411,195 @@ def test_a_dragged_line_changes_the_counts(page, site):
     spread = page.evaluate("osr.DISTANCES.mean.norm + 2.1 * osr.DISTANCES.std.norm")
     assert page.evaluate("osr.explored.lines.norm") == pytest.approx(spread)
     assert len({before, after, total.inner_text()}) == 3
+
+
+def test_a_dot_has_its_image_its_copy_and_its_verdict(page, site, html, rule):
+    worlds, _ = data.load_all(["mnist", "fashion", "cifar10", "letters"])
+    page.goto(f"{site}/{CHAPTER}", wait_until="networkidle")
+    # the pictures are light, and come when the explorer is near
+    assert len(gzip.compress((html / "playground" / "dots.js").read_bytes(), 6)) < 150_000
+    assert page.evaluate("osr.DOTS === undefined")
+    page.locator("#osr-explorer").scroll_into_view_if_needed()
+    page.wait_for_function("osr.explored.scatter.dots.length")
+    dots = page.evaluate(
+        """() => Promise.all(osr.explored.scatter.dots.map(async (dot) => {
+            const pixels = async (sheet, side) => {
+                await sheet.decode();
+                const canvas = osr.el("canvas", { width: side, height: side });
+                canvas.getContext("2d").drawImage(sheet, 0, -side * dot.i);
+                const { data } = canvas.getContext("2d").getImageData(0, 0, side, side);
+                return [...data].filter((_, i) => i % 4 === 0);
+            };
+            const { images, copies } = dot.sheets;
+            const shown = [await pixels(images, 28), await pixels(copies, 14)];
+            return [dot.name, dot.place, dot.label, dot.guess, osr.verdict(dot, osr.explored.lines), ...shown];
+        }))"""
+    )
+    assert [len({place for name, place, *_ in dots if name == world}) for world in worlds] == [60] * 4
+    for name, place, label, guess, words, image, copy in dots:
+        one = worlds[name][[place]]
+        said = infer(rule.model, one.images)
+        decision = rule.decide_output(said)
+        assert image == one.images.ravel().tolist() and label == one.classes[one.labels[0]]
+        wanted = np.rint(255 * np.clip(np.kron(np.array(copy).reshape(14, 14), np.ones((2, 2))) / 255, 0, 1)).ravel()
+        assert np.abs(wanted - 255 * np.clip(said.copies[0], 0, 1)).max() <= 0.51  # halves may be rounded either way
+        norm, diff = decision.scores[0]
+        assert words.startswith(f"{name}: {label}. norm {norm:.2f}, diff {diff:.0f}. ")
+        assert guess == decision.guess[0] and ("Refused" in words) == (decision.labels[0] == 10)
+        over = [key for key, value in zip(rule.lines, (norm, diff), strict=True) if value > rule.lines[key]]
+        assert all(key in words.partition("because ")[2] for key in over)
+        right = label == str(guess) if name == "mnist" and not over else (name != "mnist") == bool(over)
+        assert ("Right" in words) == right and ("Wrong" in words) == (not right)
+
+
+LONELY = """() => {
+    const { scatter } = osr.explored;
+    const place = ({ norm, diff }) => [scatter.x(norm), scatter.y(diff)];
+    const far = (one, other) => Math.hypot(place(one)[0] - place(other)[0], place(one)[1] - place(other)[1]);
+    const alone = (one) => Math.min(...scatter.dots.filter((dot) => dot !== one).map((dot) => far(one, dot)));
+    const [dot] = scatter.dots.slice().sort((one, other) => alone(other) - alone(one));
+    return [place(dot), osr.verdict(dot, osr.explored.lines)];
+}"""
+SEEN = "[...document.querySelector('.osr-look canvas').getContext('2d').getImageData(0, 0, 28, 28).data].join()"
+
+
+@pytest.mark.parametrize("dense", [1, 2.5])
+def test_a_touched_dot_shows_its_image_and_so_does_the_button(browser, site, dense):
+    phone = browser.new_context(
+        viewport=PHONE, has_touch=True, is_mobile=True, device_scale_factor=dense, reduced_motion="reduce"
+    )
+    page = phone.new_page()
+    page.goto(f"{site}/{CHAPTER}", wait_until="networkidle")
+    board, told = page.locator(".osr-scatter"), page.locator("#osr-explorer [role=status]")
+    board.evaluate("(board) => board.scrollIntoView({ block: 'center' })")
+    page.wait_for_function("osr.explored.scatter.chosen")
+    first, before = told.inner_text(), page.evaluate(SEEN)
+    (x, y), words = page.evaluate(LONELY)
+    box, lines = board.bounding_box(), page.evaluate("({ ...osr.explored.lines })")
+    page.touchscreen.tap(box["x"] + x + 9, box["y"] + y + 9)  # near it is enough
+    assert words in told.inner_text() and words not in first
+    page.wait_for_function(f"{SEEN} !== {before!r}")
+    touched = page.evaluate(SEEN)
+    page.get_by_role("button", name="Next image").focus()
+    page.keyboard.press("Enter")
+    assert words not in told.inner_text() and page.evaluate("({ ...osr.explored.lines })") == lines
+    page.wait_for_function(f"{SEEN} !== {touched!r}")
+    phone.close()
+
+
+def test_the_explorer_fits_a_phone_and_hides_nothing_at_its_rim(page, site):
+    page.set_viewport_size({"width": 375, "height": 667})
+    page.goto(f"{site}/{CHAPTER}")
+    page.locator("#osr-explorer").scroll_into_view_if_needed()
+    page.wait_for_function("osr.explored.scatter.chosen")
+    top = page.locator(".osr-scatter").bounding_box()["y"]
+    table = page.locator("#osr-explorer table").bounding_box()
+    header = page.locator(".bd-header-article, .bd-header").first.bounding_box()["height"]
+    assert table["y"] + table["height"] - top <= 667 - header
+    assert table["x"] + table["width"] <= 375
+    worlds = page.evaluate("osr.explored.worlds.map(({ norm, diff }) => [[...norm], [...diff]])")
+    axes = page.evaluate("osr.LOGARITHMIC")
+    beyond = sum(
+        ((np.array(norm) < axes["norm"]["low"]) | (np.array(norm) > axes["norm"]["high"])
+         | (np.array(diff) < axes["diff"]["low"]) | (np.array(diff) > axes["diff"]["high"])).sum()
+        for norm, diff in worlds
+    )  # fmt: skip
+    assert f"{beyond:,} lie beyond an axis" in page.locator("#osr-explorer").inner_text() and beyond < 50
+
+
+def test_letters_that_get_in_are_seen(page, site):
+    page.goto(f"{site}/{CHAPTER}")
+    seen = page.evaluate(
+        """() => {
+            const { scatter, lines, worlds } = osr.explored;
+            scatter.dots = [];
+            scatter.drawPoints();
+            const context = scatter.points.getContext("2d");
+            const [letters, digits] = ["letters", "mnist"].map((name) => osr.rgb(osr.COLOURS[name]));
+            const far = (colour, [r, g, b]) => Math.hypot(r - colour[0], g - colour[1], b - colour[2]);
+            const { norm, diff } = worlds.find(({ name }) => name === "letters");
+            const all = Array.from({ length: scatter.shown }, (_, i) => Math.floor((i * norm.length) / scatter.shown));
+            const inside = all.filter((i) => norm[i] <= lines.norm && diff[i] <= lines.diff);
+            const colours = inside.map((i) => context.getImageData(scatter.x(norm[i]), scatter.y(diff[i]), 1, 1).data);
+            return colours.filter((colour) => far(letters, colour) < far(digits, colour)).length / inside.length;
+        }"""
+    )
+    assert seen > 0.9
+
+
+WIDGETS = {CHAPTER: "#osr-explorer", SCORE: "#osr-roc", SERVICE: "#osr-promise"}
+
+
+@pytest.mark.parametrize("name", WIDGETS)
+def test_a_widget_is_sharp_named_and_speaks_with_one_voice(browser, site, name):
+    dense = browser.new_page(viewport=PHONE, device_scale_factor=2)
+    dense.goto(f"{site}/{name}")
+    root = dense.locator(WIDGETS[name])
+    for width in (375, 320):
+        dense.set_viewport_size({"width": width, "height": 700})
+        painted(dense)
+        sizes = root.locator(":is(.osr-chart, .osr-scatter)").evaluate_all(
+            "(all) => all.map((one) => [one.width, one.getBoundingClientRect().width])"
+        )
+        assert sizes and all(own == pytest.approx(2 * shown, abs=1.5) and shown <= width for own, shown in sizes)
+    assert root.locator("output, [role=status], [role=alert], [aria-live]").count() == 1
+    assert root.locator("[role=status]").inner_text().strip()
+    controls = root.locator("input, select, button")
+    assert all(controls.evaluate_all("(all) => all.map((one) => one.labels?.[0]?.innerText || one.innerText)"))
+    dense.close()
+
+
+def test_forced_colours_take_nothing_away(page, site):
+    page.goto(f"{site}/{CHAPTER}")
+    page.emulate_media(forced_colors="active")
+    painted(page)
+    swatches = page.locator("#osr-explorer .osr-swatch").evaluate_all(
+        "(all) => all.map((one) => getComputedStyle(one).backgroundColor)"
+    )
+    assert swatches == [css(plots.COLOURS[name]) for name in ("mnist", "fashion", "cifar10", "letters")]
+    edge = "(one) => getComputedStyle(one).borderTopStyle"
+    assert page.locator("article .admonition").first.evaluate(edge) == "solid"
+    page.emulate_media(forced_colors="active", color_scheme="dark")  # white on black
+    page.evaluate("document.documentElement.dataset.theme = 'light'")
+    painted(page)
+    # the line is drawn in the reader's own colour of text, not in the theme's
+    line = page.evaluate(
+        """() => {
+            const { scatter, lines } = osr.explored;
+            return [...scatter.board.getContext("2d").getImageData(scatter.x(lines.norm), 2, 1, 1).data];
+        }"""
+    )
+    assert min(line[:3]) > 200
+
+
+def test_disclosures_say_what_is_behind_and_show_their_focus(page, site):
+    page.goto(f"{site}/{CHAPTER}")
+    summaries = page.locator("article details > summary")
+    names = summaries.evaluate_all("(all) => all.map((one) => one.getAttribute('aria-label') ?? one.innerText)")
+    assert len(names) > 8 and len(set(names)) == len(names)
+    assert "Show source: norm against diff" in names
+    solutions = page.get_by_role("button", name=re.compile("^Solution to Exercise"))
+    assert solutions.count() == page.locator("article .solution").count() > 2
+    page.keyboard.press("Tab")
+    for control in (solutions.first, summaries.first):
+        control.focus()
+        outline = control.evaluate("(one) => [getComputedStyle(one).outlineStyle, getComputedStyle(one).outlineWidth]")
+        assert outline == ["solid", "3px"]
+    solutions.first.focus()
+    page.keyboard.press("Enter")
+    assert solutions.first.get_attribute("aria-expanded") == "true"
+
+
+def test_no_page_is_wider_than_the_narrowest_screen(browser, html):
+    narrow = browser.new_page(viewport={"width": 320, "height": 640})
+    wide = {}
+    files = [file for file in sorted(html.rglob("*.html")) if "_static" not in file.parts and file.name != "index.html"]
+    for file in files:
+        narrow.goto(file.as_uri())
+        if (width := narrow.evaluate("document.documentElement.scrollWidth")) > 320:
+            wide[file.name] = width
+    assert len(files) > 15 and wide == {}
+    narrow.close()
 
 
 def test_the_roc_curve_has_pythons_area_and_moves_by_keyboard(page, site, rule):

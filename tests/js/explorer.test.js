@@ -4,7 +4,7 @@ const assert = require("node:assert/strict");
 const { test } = require("node:test");
 const load = require("./load.js");
 
-const osr = load("page.js", "explorer.js");
+const osr = load("page.js", "scatter.js", "look.js", "explorer.js");
 
 const digits = {
   name: "mnist",
@@ -66,4 +66,26 @@ test("worlds are unpacked as the build packs them", () => {
   );
   const unknown = osr.unpackWorld({ name: "letters", known: false, norm, diff });
   assert.deepEqual([unknown.known, unknown.scored, unknown.right], [false, false, null]);
+});
+
+test("an axis leads there and back, and what lies beyond it is told", () => {
+  for (const [key, value] of [
+    ["norm", 19.5],
+    ["diff", 68],
+  ]) {
+    assert.ok(Math.abs(osr.valueAt(key, osr.along(key, value)) - value) < 1e-9);
+  }
+  assert.deepEqual([osr.along("norm", 0), osr.along("norm", 1000)], [0, 1]);
+  assert.deepEqual([osr.isBeyond(20, 68), osr.isBeyond(1, 68), osr.isBeyond(20, 0)], [false, true, true]);
+});
+
+test("a verdict names the lines that refuse, and whether that is right", () => {
+  const letter = { name: "letters", known: false, guess: 8, label: "e", norm: 20, diff: 70 };
+  const eight = { ...letter, name: "mnist", known: true, label: "8" };
+  const end = (dot, norm, diff) => osr.verdict(dot, { norm, diff }).replace(/^.*?diff 70\. /, "");
+  assert.equal(end(letter, 19, 60), "Refused, because norm and diff are above their lines. Right: it is unknown.");
+  assert.equal(end(eight, 19, 80), "Refused, because norm is above its line. Wrong: it is a digit.");
+  assert.match(end(eight, 20, 70), /^Accepted as the digit 8, .* Right\.$/);
+  assert.match(end({ ...eight, label: "3" }, 20, 70), /Wrong: it is the digit 3\.$/);
+  assert.match(end(letter, 20, 70), /Wrong: it is unknown\.$/);
 });

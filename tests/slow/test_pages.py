@@ -11,6 +11,8 @@ from tools import paths
 
 FILES = [file for part in ("book", "notebooks") for file in sorted((paths.HTML / part).glob("*.html"))]
 PAGES = [file.relative_to(paths.HTML).as_posix() for file in FILES]
+ALSO = ("region", "empty-table-header")
+"""Rules of axe that it does not call serious."""
 every_page = pytest.mark.parametrize("name", PAGES or ["index.html"])
 
 
@@ -61,5 +63,5 @@ def test_everybody_can_read_it(page, site, name, theme):
         page.wait_for_function("""() => [...document.querySelectorAll("pre")].every(
             (code) => code.tabIndex === 0 || code.scrollWidth <= code.clientWidth)""")
         found = Axe().run(page, options={"resultTypes": ["violations"], "preload": False}).response["violations"]
-        grave = [one for one in found if one["impact"] in ("serious", "critical")]
+        grave = [one for one in found if one["impact"] in ("serious", "critical") or one["id"] in ALSO]
         assert [f"{one['id']}: {one['nodes'][0]['html'][:200]}" for one in grave] == []
