@@ -1,9 +1,15 @@
 """Arrays and networks as text that the pages' JavaScript reads: base64, and weights as whole numbers."""
 
 import base64
+import json
 
 import numpy as np
 import torch
+
+
+def fetchable(file, value):
+    """Write a value as a script that a page fetches when it needs it: the script hands it over under its own name."""
+    file.write_text(f"osr.arrived({json.dumps(file.name)}, {json.dumps(value)});\n")
 
 
 def text(array, kind=None):

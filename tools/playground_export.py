@@ -10,7 +10,7 @@ from osrlib import data, plots, zoo
 from osrlib.detector import OpenSetClassifier
 from osrlib.output import infer
 from tools import rule_export
-from tools.packing import layers, pack, text
+from tools.packing import fetchable, layers, pack, text
 
 TRAY = {"digits": "mnist", "letters": "letters", "clothes": "fashion", "photographs": "patches", "noise": "noise"}
 WORLDS = ("mnist", "fashion", "cifar10", "letters")
@@ -49,7 +49,7 @@ def write(folder):
         distances["worlds"].append(row)
         dots.append(pictured(world, said, np.any([scores[key] > line for key, line in lines.items()], 0)))
     _write(folder / "distances.js", {"DISTANCES": distances} | SHARED)
-    _write(folder / "dots.js", {"DOTS": dots})
+    fetchable(folder / "dots.js", dots)
     rule = OpenSetClassifier.recommended().fit(data.rule_digits("calibrate").images)
     _write(folder / "ranks.js", {"RANKS": ranks(rule)} | SHARED)
     rule_export.write(folder, rule)

@@ -1,7 +1,6 @@
 """The rule of chapter 8 for the playground, in few enough bytes for a page, and calibrated anew as it stands there."""
 
 import copy
-import json
 
 import numpy as np
 import torch
@@ -13,7 +12,7 @@ from osrlib import data
 from osrlib.detector import OpenSetClassifier
 from osrlib.output import BatchOutput
 from osrlib.thresholds import Conformal
-from tools.packing import layers, pack, rounded, text
+from tools.packing import fetchable, layers, pack, rounded, text
 
 BITS = {"code": 8, "draw": 8}
 """Of the two large layers; all others have 16."""
@@ -112,14 +111,14 @@ def write(folder, rule):
         "map": {"matrix": text(matrix, "<f4"), "points": text(points, "<f4")},
         "agreement": agreement(rule, ours),
     }
-    (folder / "rule.js").write_text(f"osr.arrived('rule.js', {json.dumps(told)});\n")
+    fetchable(folder / "rule.js", told)
     decoder = {name: pack(*full[name], BITS.get(name, 16)) for name in ("draw", "draw1", "draw2")}
-    (folder / "walk.js").write_text(f"osr.arrived('walk.js', {json.dumps(decoder)});\n")
+    fetchable(folder / "walk.js", decoder)
     digits = data.rule_digits("train")
     for label, bank in rule.keys["code"].score.parts[0][0].banks.items():
         steps, low, step = _coarse(bank)
         packed = {"codes": text(steps[:, ::2] * 16 + steps[:, 1::2], "u1"), "low": text(low, "<f4"), "step": text(step)}
-        (folder / f"bank-{label}.js").write_text(f"osr.arrived('bank-{label}.js', {json.dumps(packed)});\n")
+        fetchable(folder / f"bank-{label}.js", packed)
         _faces(digits.images[digits.labels == label]).save(folder / f"bank-{label}.png", optimize=True, bits=4)
 
 

@@ -48,8 +48,9 @@ osr.CodeMap = class {
     context.textBaseline = "middle";
     this.known.forEach((points, digit) => {
       const isNamed = digit === decision?.guess;
-      for (const point of points)
-        this.dot(this.at(point), 1.5, isNamed ? osr.PALETTE.blue : `color-mix(in srgb, ${ink} 25%, transparent)`);
+      context.globalAlpha = isNamed ? 1 : 0.3;
+      for (const point of points) this.dot(this.at(point), 1.5, isNamed ? osr.PALETTE.blue : ink);
+      context.globalAlpha = 1;
       const centre = [0, 1].map((axis) => osr.sum(points.map((point) => point[axis])) / points.length);
       context.fillStyle = ink;
       context.fillText(String(digit), ...this.at(centre.map((value) => 1.38 * value)));

@@ -140,7 +140,10 @@ osr.Explorer = class {
     this.scatter.drawPoints();
     this.move(this.factor.lines());
     osr.redrawn(() => this.redraw());
-    osr.whenNear(root, "dots.js", () => this.receive(osr.unpackDots(osr.DOTS, this.worlds)));
+    osr
+      .isNear(root)
+      .then(() => osr.fetched("dots.js"))
+      .then((dots) => this.receive(osr.unpackDots(dots, this.worlds)));
   }
 
   elements() {

@@ -135,21 +135,12 @@ osr.redrawn = (draw) => {
   window.addEventListener("resize", draw);
 };
 
-/* The folder of these scripts. */
-osr.FOLDER = document.currentScript?.src;
-
-/* Loads one more script of this folder, once an element is about to be seen; then calls ready. */
-osr.whenNear = (element, name, ready) => {
-  const observer = new IntersectionObserver(
-    (entries) => {
-      if (!entries.some((entry) => entry.isIntersecting)) return;
-      observer.disconnect();
-      document.head.append(osr.el("script", { src: new URL(name, osr.FOLDER).href, onload: ready }));
-    },
-    { rootMargin: "600px" },
-  );
-  observer.observe(element);
-};
+/* Waits until an element is about to be seen. */
+osr.isNear = (element) =>
+  new Promise((resolve) => {
+    const look = (entries) => entries.some((entry) => entry.isIntersecting) && resolve();
+    new IntersectionObserver(look, { rootMargin: "600px" }).observe(element);
+  });
 
 /* Where an event hit a canvas: in CSS pixels if it is a sharp one, else in the canvas's own. */
 osr.where = (canvas, event) => {

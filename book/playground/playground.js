@@ -190,6 +190,7 @@ osr.Playground = class {
     this.clear();
     this.acceptFiles(root);
     this.root = root;
+    osr.redrawn(() => this.answer());
   }
 
   /* Pictures that are dropped here, or pasted. */

@@ -418,7 +418,7 @@ def test_a_dot_has_its_image_its_copy_and_its_verdict(page, site, html, rule):
     page.goto(f"{site}/{CHAPTER}", wait_until="networkidle")
     # the pictures are light, and come when the explorer is near
     assert len(gzip.compress((html / "playground" / "dots.js").read_bytes(), 6)) < 150_000
-    assert page.evaluate("osr.DOTS === undefined")
+    assert page.evaluate("!osr.files['dots.js']")
     page.locator("#osr-explorer").scroll_into_view_if_needed()
     page.wait_for_function("osr.explored.scatter.dots.length")
     dots = page.evaluate(
