@@ -40,7 +40,7 @@ osr.CodeMap = class {
   }
 
   paint(decision) {
-    const ink = osr.ink(this.canvas);
+    const ink = osr.textColour(this.canvas);
     const context = osr.sharp(this.canvas, this.size, this.size);
     this.context = context;
     context.font = "bold 16px sans-serif";

@@ -5,7 +5,7 @@
  */
 "use strict";
 
-osr.ENOUGH = 3; // guesses, before the rest may be uncovered at once
+osr.GUESSED = 3; // guesses, before the rest may be uncovered at once
 
 /* The places of the smallest value of a row: one, or several where they tie. */
 osr.weakest = (row) => {
@@ -221,7 +221,7 @@ osr.CoveredMatrix = class {
     const count = `${right} of ${made} right; guessing at random would give ${byChance.toFixed(1)} on average.`;
     this.told.textContent =
       text + (made > 0 ? count : "") + (this.guesses.isOver ? " All rows are uncovered; the figure follows." : "");
-    this.rest.hidden = made < osr.ENOUGH || this.guesses.isOver;
+    this.rest.hidden = made < osr.GUESSED || this.guesses.isOver;
     this.again.hidden = this.guesses.open.size === 0;
   }
 

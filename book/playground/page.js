@@ -126,7 +126,7 @@ osr.sharp = (canvas, width, height) => {
 };
 
 /* The colour of text where an element stands: in this theme, light or dark, or as the reader forces it. */
-osr.ink = (element) => getComputedStyle(element).color;
+osr.textColour = (element) => getComputedStyle(element).color;
 
 /* Draws anew what a canvas shows when the theme, the reader's colours or the room change. */
 osr.redrawn = (draw) => {

@@ -72,7 +72,7 @@ osr.PriceHistogram = class {
     for (const count of counts) bins[Math.floor(count / step)]++;
     const curve = bins.map((_, i) => counts.length * osr.sum(expected.slice(i * step, (i + 1) * step)));
     const scale = { x: (this.width - 2 * this.left) / bins.length, top: 1.1 * Math.max(...bins, ...curve) };
-    const ink = osr.ink(this.canvas);
+    const ink = osr.textColour(this.canvas);
     this.bars(bins, scale);
     this.context.strokeStyle = ink;
     this.context.fillStyle = ink;

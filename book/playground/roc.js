@@ -63,7 +63,7 @@ osr.RocBoard = class {
   show(pair, top, corners, line) {
     this.top = top;
     this.width = Math.min(340, this.root.clientWidth);
-    this.ink = osr.ink(this.dots);
+    this.ink = osr.textColour(this.dots);
     this.showDots(pair, line);
     this.showCurve(corners, [osr.share(pair.known, line), osr.share(pair.unknown, line)]);
   }

@@ -128,7 +128,7 @@ osr.Scatter = class {
 
   drawRing(context, { norm, diff }, radius, colour) {
     context.fillStyle = colour;
-    context.strokeStyle = osr.ink(this.board);
+    context.strokeStyle = osr.textColour(this.board);
     context.beginPath();
     context.arc(this.x(norm), this.y(diff), radius, 0, 2 * Math.PI);
     context.fill();
@@ -138,7 +138,7 @@ osr.Scatter = class {
   drawAxes(context) {
     const { norm, diff } = osr.LOGARITHMIC;
     const floor = this.height - this.bottom;
-    context.fillStyle = osr.ink(this.board);
+    context.fillStyle = osr.textColour(this.board);
     context.font = "13px sans-serif";
     context.textAlign = "left";
     context.fillText("diff", this.left + 6, 18);
@@ -152,7 +152,7 @@ osr.Scatter = class {
   drawLines() {
     const context = osr.sharp(this.board, this.width, this.height);
     context.drawImage(this.points, 0, 0, this.width, this.height);
-    context.strokeStyle = osr.ink(this.board);
+    context.strokeStyle = osr.textColour(this.board);
     context.lineWidth = 2;
     context.beginPath();
     context.moveTo(this.x(this.lines.norm), 0);
