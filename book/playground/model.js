@@ -25,12 +25,11 @@ osr.LAYERS = [
   ["draw2.bias", [1]],
 ];
 
-/* Whole numbers of three bytes, least first, with their sign. */
-osr.wholeNumbers = (bytes) =>
-  Int32Array.from({ length: bytes.length / 3 }, (_, i) => {
-    const shifted = (bytes[3 * i] << 8) | (bytes[3 * i + 1] << 16) | (bytes[3 * i + 2] << 24);
-    return shifted >> 8; // up to the top and back: that brings the sign along
-  });
+/* Whole numbers of two bytes, least first, with their sign. */
+osr.wholeNumbers = (bytes) => {
+  const view = new DataView(bytes.buffer);
+  return Int16Array.from({ length: bytes.length / 2 }, (_, i) => view.getInt16(2 * i, true));
+};
 
 /* The weights by the names of their layers: each a whole number times its layer's scale. */
 osr.decode = ({ numbers, scales }) => {

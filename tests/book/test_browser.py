@@ -45,14 +45,15 @@ def test_the_network_and_the_rule_answer_as_pytorch_does(page, site, rule):
         for key in ("logits", "copy", "norm", "diff", "again", "label")
     )
     norm, diff = decision.scores.T
-    assert np.abs(logits - said.logits).max() < 1e-4
-    assert np.abs(copies - said.copies).max() < 1e-4
-    assert np.abs(norms - norm).max() < 1e-4
+    # the page's weights have 16 bits; a grey level is 1/255
+    assert np.abs(logits - said.logits).max() < 2e-3
+    assert np.abs(copies - said.copies).max() < 1e-3
+    assert np.abs(norms - norm).max() < 5e-3
     # of the same copies the same diff, to the pixel; NumPy 1 rounds the edges of bins otherwise: 14 of 4,200 differed
     assert (again == diff).mean() >= (1 if np.lib.NumpyVersion(np.__version__) >= "2.0.0" else 0.99)
-    # the page's own copies are PyTorch's to some 1e-6: enough to move a grey value over the edge of a bin, and Otsu's
-    # level with it. 2 of 4,200 images differed, by 4 pixels each
-    assert (diffs == diff).mean() >= 0.99
+    # the page's own copies are PyTorch's to some 1e-4: enough to move a grey value over the edge of a bin, and Otsu's
+    # level with it. Of 40,200 images 2.5 % differed, by 14 pixels at most
+    assert (diffs == diff).mean() >= 0.95 and np.abs(diffs - diff).max() <= 20
     wanted = np.where(decision.labels == 10, "unknown", decision.labels.astype(object))
     assert (labels == wanted).mean() >= 0.998 and 0.1 < (wanted == "unknown").mean() < 0.9
 
