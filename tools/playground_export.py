@@ -78,8 +78,8 @@ def weights(model):
 def packed(parts):
     """Arrays as whole numbers of 16 bits with one scale an array: half of float32.
 
-    Of 40,200 images (digits, letters, clothes, patches of photographs, noise) the report's rule answers 6 otherwise than
-    with PyTorch's own weights. Copies differ by a tenth of a grey level at most.
+    Of 40,200 images (digits, letters, clothes, patches of photographs, noise) the report's rule answers 6 otherwise
+    than with PyTorch's own weights. Copies differ by a tenth of a grey level at most.
     """
     scales = [float(np.abs(part).max()) / (2**15 - 1) for part in parts]
     whole = np.concatenate([np.rint(part / scale) for part, scale in zip(parts, scales, strict=True)])
