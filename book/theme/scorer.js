@@ -1,4 +1,5 @@
 /* What search lists first: the chapters explain; reference pages and the library's names come behind them. */
+// biome-ignore lint/correctness/noUnusedVariables: Sphinx puts this before its own script, which reads it
 var Scorer = {
   behind: ["book/api", "book/claims", "book/licences", "book/references", "book/status"],
   score: ([page, , , , score]) => (Scorer.behind.includes(page) ? score / 10 : score),
