@@ -32,6 +32,9 @@ MATHJAX = re.compile(r'<script>window\.MathJax = [^\n]*</script>\n?|<script[^>]*
 FIGURE = re.compile(r'(<a [^>]*>\s*)?(<img [^>]*src="((?:\.\./)*_images/[^"]+\.png)"[^>]*>)')
 CLAIMS = re.compile(r'(?:<div class="output text_html"><p class="claim">(?:(?!</p>).)*</p>\s*</div>\s*)+', re.DOTALL)
 ICON = re.compile(r"(?:\.fa-[\w-]+:{1,2}before,?)+\{content:\"(?:\\([0-9a-f]+)|([^\"]))\"\}")
+FAMILY = re.compile(r"Font Awesome(?=\\? ?\d)")
+LEGAL = (0, 7, 13, 14)
+"""Which names of a font are its copyright, trademark and licence."""
 NEAR, FAR = 12, 24
 """By how many of 256 steps a colour may move when a picture is packed: nearly all, and all."""
 
@@ -100,7 +103,10 @@ def lighter(file):
 
 
 def cut_icons(html):
-    """Leave in the theme's fonts and style sheet the icons that a page, a script or a style names."""
+    """Leave in the theme's fonts and style sheet the icons that a page, a script or a style names.
+
+    A font that was changed may not keep the name that its licence reserves: it is given another, in styles too.
+    """
     (sheet,) = html.glob("_static/vendor/fontawesome/*/css/all.min.css")
     named, painted = set(), set()
     for file in html.rglob("*"):
@@ -118,11 +124,16 @@ def cut_icons(html):
         return match[0]
 
     sheet.write_text(ICON.sub(keep, sheet.read_text(encoding="utf-8")), encoding="utf-8")
+    for style in html.rglob("*.css"):
+        style.write_text(FAMILY.sub("Book Icons", style.read_text(encoding="utf-8")), encoding="utf-8")
     for file in (sheet.parent.parent / "webfonts").iterdir():
         font = TTFont(file, recalcTimestamp=False)
         cutter = subset.Subsetter()
         cutter.populate(unicodes=painted)
         cutter.subset(font)
+        for name in font["name"].names:
+            if name.nameID not in LEGAL:
+                name.string = str(name).replace("Font Awesome", "Book Icons").replace("FontAwesome", "BookIcons")
         font.save(file)
     for script in sheet.parent.parent.glob("js/*"):  # which no page asks for
         script.unlink()
