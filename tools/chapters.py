@@ -41,7 +41,9 @@ def config(address=None):
         raise BuildError(f"The repository's address: expected https://github.com/OWNER/NAME, got {address}")
     page = "https://{}.github.io/{}/".format(*match.groups())
     content["repository"]["url"] = address
-    content["html"]["baseurl"] = content["sphinx"]["config"]["ogp_site_url"] = page
+    settings = content["sphinx"]["config"]
+    content["html"]["baseurl"] = settings["ogp_site_url"] = page
+    settings["html_context"]["folder"] = f"/{match[2]}/"  # for the page that is shown where there is none
     return content
 
 

@@ -31,7 +31,8 @@ LOOKED_UP = {
 """Packages whose metadata is silent, or not what their files say: name → licence, where it is told."""
 BROUGHT = (
     ("MathJax", "Apache-2.0; fonts OFL-1.1", "sphinx-mathjax-offline", "mathjax/*"),
-    ("Font Awesome Free", "icons CC BY 4.0, fonts OFL-1.1, code MIT", "pydata-sphinx-theme", "*fontawesome*"),
+    ("Font Awesome Free, cut to the icons in use and renamed", "icons CC BY 4.0, fonts OFL-1.1, code MIT",
+     "pydata-sphinx-theme", "*fontawesome*"),
     ("Bootstrap and Popper", "MIT", "pydata-sphinx-theme", "*/bootstrap.*"),
     ("the theme, and compare-versions", "BSD-3-Clause; MIT", "pydata-sphinx-theme",
      "*/pydata-sphinx-theme.* styles/theme.css webpack-macros.html"),

@@ -13,7 +13,6 @@ from osrlib/weights/reference.json, experiments/results/speed.json and experimen
 import argparse
 import json
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -24,35 +23,10 @@ import yaml
 
 from osrlib import files, zoo
 from osrlib.speed import remember
-from tools import chapters, execute, licences, pages, paths, playground_export
+from tools import chapters, execute, finish, licences, pages, paths, playground_export
 from tools.chapters import BuildError
 
 ARCHIVE = f"{chapters.DISTRIBUTION}.zip"
-TIDY = (
-    # the theme brings its icons twice, as a font and as a script of 1.5 MB: the font is enough
-    r'<script src="[^"]*fontawesome[^"]*\.js[^"]*"></script>\n?',
-    r'<link rel="preload" as="script" href="[^"]*fontawesome[^>]*>\n?',
-    # it fetches the font ahead of need, which no browser allows where a page is opened by double-click
-    r'<link rel="preload" as="font"[^>]*>\n?',
-    # the entries of the bibliography are no items of a list to those who hear the page
-    r'(?<=<div) role="list"(?= class="citation-list">)',
-)
-"""What is taken out of every rendered page."""
-UNNAMED = 'aria-label="Toggle hidden content"'
-"""What every disclosure is called by the tools that make it: those who hear the page cannot tell one from another."""
-NAMED = 'aria-label="${item.querySelector(".admonition-title").textContent.trim().replaceAll(\'"\', "&quot;")}"'
-"""What the script calls the button at a solution instead: by its title. The button says itself whether it is open."""
-ACCESSIBLE = (
-    # a table wider than the screen scrolls in this; the theme forgot the tab stop without which no key reaches it
-    (r'<div class="pst-scrollable-table-container"', r'\g<0> tabindex="0"'),
-    # above a column of row names there is nothing: no heading
-    (r"<th(?=[ >])([^>]*)>((?:&nbsp;|<p></p>)?)</th>", r"<td\1>\2</td>"),
-    # a summary is called what it shows: its own words
-    (f"(?<=<summary) {re.escape(UNNAMED)}", ""),
-    # the sidebar is a part of its own
-    (r'<div class="bd-sidebar-primary bd-sidebar[^"]*"', r'\g<0> role="complementary" aria-label="The book"'),
-)
-"""Patterns in every rendered page, and what those who read by ear or by key need in their place."""
 JUPYTER_BOOK = [sys.executable, "-c", "from jupyter_book.cli.main import main; main()"]
 
 
@@ -84,10 +58,13 @@ def write_pages(address=None):
     """What Jupyter Book reads besides notebooks, under _build/site: settings, style, and pages with their numbers."""
     shutil.rmtree(paths.SITE, ignore_errors=True)
     (paths.SITE / "book").mkdir(parents=True)
-    settings = yaml.safe_dump(chapters.config(address), allow_unicode=True, sort_keys=False)
-    (paths.SITE / paths.CONFIG.name).write_text(settings, encoding="utf-8")
+    settings = chapters.config(address)
+    settings["sphinx"]["config"]["html_search_scorer"] = str(paths.BOOK / "theme" / "scorer.js")
+    written = yaml.safe_dump(settings, allow_unicode=True, sort_keys=False)
+    (paths.SITE / paths.CONFIG.name).write_text(written, encoding="utf-8")
     shutil.copy(paths.TOC, paths.SITE)
-    shutil.copytree(paths.BOOK / "_static", paths.SITE / "_static")
+    for folder in ("_static", "theme"):
+        shutil.copytree(paths.BOOK / folder, paths.SITE / folder)
     shutil.copy(paths.BOOK / "references.bib", paths.SITE / "book")
     measured = {name: json.loads((paths.RESULTS / f"{name}.json").read_text("utf-8")) for name in ("speed", "deciding")}
     values = chapters.flatten(zoo.reference() | measured)
@@ -123,13 +100,6 @@ def build_book(jobs, address=None):
     render()
 
 
-def accessible(text):
-    """A page's HTML with what the theme left out for those who read by ear or by key."""
-    for pattern, better in ACCESSIBLE:
-        text = re.sub(pattern, better, text)
-    return text
-
-
 def render():
     """Make _build/html and its archive from _build/site."""
     shutil.rmtree(paths.RENDER, ignore_errors=True)
@@ -138,11 +108,7 @@ def render():
     if subprocess.run(list(map(str, command)), check=False, start_new_session=True).returncode:
         raise BuildError("Jupyter Book found the faults above")
     html, archive = paths.RENDER / "_build" / "html", paths.BUILD / ARCHIVE
-    for page in html.rglob("*.html"):
-        text = re.sub("|".join(TIDY), "", page.read_text(encoding="utf-8"))
-        page.write_text(accessible(text), encoding="utf-8")
-    toggle = html / "_static" / "togglebutton.js"
-    toggle.write_text(toggle.read_text(encoding="utf-8").replace(UNNAMED, NAMED), encoding="utf-8")
+    finish.finish(html)
     packed = shutil.make_archive(paths.RENDER / archive.stem, "zip", html.parent, "html")
     # last, so that an interrupted build leaves the page of the one before
     os.replace(packed, archive)

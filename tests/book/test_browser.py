@@ -1,9 +1,13 @@
 """The living pages in a real browser: what is drawn, dragged and uploaded, they answer as PyTorch and osrlib do."""
 
 import csv
+import functools
 import gzip
+import http.server
 import io
 import re
+import threading
+from urllib.parse import quote
 
 import matplotlib.pyplot as plt
 import nbformat
@@ -55,14 +59,15 @@ def test_the_network_and_the_reports_rule_answer_as_pytorch_does(page, site, rul
         for key in ("logits", "copy", "norm", "diff", "again", "label")
     )
     norm, diff = decision.scores.T
-    # the page has the weights in 16 bits
-    assert np.abs(logits - said.logits).max() < 0.02
-    assert np.abs(copies - said.copies).max() < 0.02
-    assert np.abs(norms - norm).max() < 0.02
+    # the page's weights have 16 bits; a grey level is 1/255
+    assert np.abs(logits - said.logits).max() < 2e-3
+    assert np.abs(copies - said.copies).max() < 1e-3
+    assert np.abs(norms - norm).max() < 5e-3
     # of the same copies the same diff, to the pixel; NumPy 1 rounds the edges of bins otherwise: 14 of 4,200 differed
     assert (again == diff).mean() >= (1 if np.lib.NumpyVersion(np.__version__) >= "2.0.0" else 0.99)
-    # the smallest change of a copy can move a grey value over the edge of a bin, and Otsu's level with it
-    assert (diffs == diff).mean() >= 0.9
+    # the page's own copies are PyTorch's to some 1e-4: enough to move a grey value over the edge of a bin, and Otsu's
+    # level with it. Of 40,200 images 2.5 % differed, by 14 pixels at most
+    assert (diffs == diff).mean() >= 0.95 and np.abs(diffs - diff).max() <= 20
     wanted = np.where(decision.labels == 10, "unknown", decision.labels.astype(object))
     assert (labels == wanted).mean() >= 0.998 and 0.1 < (wanted == "unknown").mean() < 0.9
 
@@ -957,10 +962,121 @@ def test_the_matrix_scrolls_in_its_box_on_a_phone(browser, site):
     phone.close()
 
 
-def test_search_finds(page, site):
-    page.goto(f"{site}/search.html?q=conformal")
-    page.wait_for_selector("#search-results li")
-    assert page.locator("#search-results li a[href*='06-drawing-the-line']").count()
+ASKED = {
+    "Otsu": f"{CHAPTER}#black-or-white",
+    "conformal": f"{CHAPTER}#three-lines-that-promise-something",
+    "letters": "notebooks/07-results.html#who-gets-in-who-is-kept-out",
+    "how do I": "book/running.html#at-home",
+    "threshold": f"{CHAPTER}#two-lines",
+    "p-value": "notebooks/08-beyond.html#p-values-what-a-refusal-is-worth",
+    "my own images": "notebooks/10-your-turn.html#six-lines",
+}
+
+
+def test_search_leads_to_the_section(page, site):
+    for words, place in ASKED.items():
+        page.goto(f"{site}/search.html?q={quote(words)}")
+        page.wait_for_function("document.querySelector('.search-summary')?.textContent")
+        links = page.locator("#search-results li > a").evaluate_all("(all) => all.map((a) => a.getAttribute('href'))")
+        assert place in links[:3], words
+        assert "book/api.html" not in links[0]
+
+
+def test_a_wrong_address_leads_on(browser, html):
+    folder = chapters.config()["sphinx"]["config"]["html_context"]["folder"]
+
+    class Pages(http.server.SimpleHTTPRequestHandler):  # as GitHub serves them
+        error_message_format = (html / "404.html").read_text(encoding="utf-8").replace("%", "%%")
+
+        def translate_path(self, path):
+            return super().translate_path(path.removeprefix(folder.rstrip("/")))
+
+        def log_message(self, *_):
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Pages, directory=html)) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        start = f"http://127.0.0.1:{server.server_port}{folder}"
+        page, missing = browser.new_page(), []
+        page.on("response", lambda answer: answer.status == 404 and missing.append(answer.url))
+        for wrong in ("gone.html", "notebooks/a/b/c/gone.html"):
+            page.goto(start + wrong)
+            assert page.locator("article h1").inner_text() == "There is no such page"
+            assert page.locator("article nav a").count() > len(chapters.names())
+            page.locator("article input[type=search]").fill("conformal")
+            page.keyboard.press("Enter")
+            page.wait_for_selector("#search-results li a[href*='06-drawing-the-line']")
+        assert missing == [start + "gone.html", start + "notebooks/a/b/c/gone.html"]  # and no style or script
+        page.close()
+        server.shutdown()
+    page = browser.new_page()
+    page.goto((html / "404.html").as_uri())  # in the unpacked archive
+    page.get_by_role("link", name="first page").click()
+    page.wait_for_url("**/book/intro.html")
+    page.close()
+
+
+WEIGHTS = {"book/intro.html": 350_000, PLAYGROUND: 1_000_000} | {
+    f"notebooks/{name}.html": 900_000 for name in chapters.names()
+}
+"""How many bytes a page may load, its figures included; of the playground, without banks."""
+
+
+def weight(file):
+    """The bytes that a file takes on its way: pictures and fonts as they are, the rest compressed."""
+    content = file.read_bytes()
+    return len(content if file.suffix in (".png", ".woff", ".woff2") else gzip.compress(content, 9))
+
+
+@pytest.mark.parametrize("name", WEIGHTS)
+def test_a_page_loads_little(page, site, html, name):
+    files = set()
+    page.on("request", lambda request: files.add(request.url.partition("?")[0].removeprefix(site + "/")))
+    page.goto(f"{site}/{name}", wait_until="networkidle")
+    page.evaluate("document.querySelectorAll('img').forEach((image) => { image.loading = 'eager'; })")
+    page.wait_for_load_state("networkidle")
+    sizes = {file: weight(html / file) for file in files if "bank" not in file}
+    figures = page.locator("article img").evaluate_all("(all) => all.every((image) => image.naturalWidth > 0)")
+    assert figures and sum(sizes.values()) <= WEIGHTS[name], sizes
+
+
+def test_a_phone_gets_figures_in_full_size_and_claims_in_one_line(browser, site):
+    phone = browser.new_context(viewport=PHONE, has_touch=True, is_mobile=True)
+    page = phone.new_page()
+    page.goto(f"{site}/{CHAPTER}", wait_until="networkidle")
+    claims = page.locator("details.claims").first
+    assert claims.bounding_box()["height"] < 60 and not claims.locator(".claim").first.is_visible()
+    claims.locator("summary").tap()
+    assert claims.locator(".claim").first.is_visible()
+    assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+    page.locator("figure .full-size").first.focus()
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/_images/*.png")
+    assert page.evaluate("document.images[0].naturalWidth") > 2 * PHONE["width"]
+    phone.close()
+
+
+def darkness(page, part):
+    """The share of nearly black pixels in what a part of the page shows."""
+    return (np.asarray(Image.open(io.BytesIO(page.locator(part).screenshot())).convert("L")) < 40).mean()
+
+
+def test_print_shows_widgets_as_figures(page, site):
+    page.emulate_media(color_scheme="dark")
+    page.goto(f"{site}/{PLAYGROUND}")
+    page.emulate_media(media="print", color_scheme="dark")
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    assert darkness(page, "#osr-playground") < 0.05
+    for chapter, part in ((SCORE, "#osr-roc"), (CHAPTER, "#osr-explorer"), (SERVICE, "#osr-promise")):
+        page.goto(f"{site}/{chapter}")
+        assert page.evaluate("document.documentElement.dataset.theme") == "dark"
+        page.evaluate("dispatchEvent(new Event('beforeprint'))")
+        assert all(one.is_visible() for one in page.locator(f"{part} canvas").all())
+        assert not any(one.is_visible() for one in page.locator(f"{part} :is(input, select, button)").all())
+        assert 0 < darkness(page, part) < 0.1
+        assert all(one.is_visible() for one in page.locator(".claim").all())
+        closed = page.locator("details:is(.hide, .sd-dropdown):not([open])")
+        assert closed.count() and not any(one.is_visible() for one in closed.all())
 
 
 def test_print_leaves_the_text(page, site):

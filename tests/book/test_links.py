@@ -7,6 +7,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import pytest
+import yaml
 from bs4 import BeautifulSoup
 from PIL import Image
 
@@ -61,7 +62,7 @@ def faults(page, root):
 def pages(html):
     """Every page that a reader can open."""
     written = sorted(page for part in ("book", "notebooks") for page in (html / part).glob("*.html"))
-    return [*written, html / "genindex.html", html / "search.html"]
+    return [*written, html / "genindex.html", html / "search.html", html / "404.html"]
 
 
 def test_every_link_anchor_and_picture_is_there(pages, html):
@@ -95,7 +96,10 @@ def test_styles_ask_for_nothing_that_is_not_there(html):
 
 def test_the_search_knows_every_page(pages, html):
     index = (html / "searchindex.js").read_text(encoding="utf-8")
-    assert all(f'"{page.relative_to(html).with_suffix("").as_posix()}"' in index for page in pages[:-2])
+    assert all(f'"{page.relative_to(html).with_suffix("").as_posix()}"' in index for page in pages[:-3])
+    words = yaml.safe_load((paths.BOOK / "theme" / "search.yml").read_text(encoding="utf-8"))
+    for page, _, place in (one.partition("#") for places in words.values() for one in places):
+        assert place in anchors(html / f"{page}.html"), f"{page}#{place}"
 
 
 def test_the_page_to_take_along(pages, html):
