@@ -27,6 +27,8 @@ TIDY = (
 """What is taken out of every rendered page."""
 SCROLLS = '<div class="pst-scrollable-table-container"'
 """A table wider than the screen scrolls in this. The theme forgot the tab stop without which no key reaches it."""
+WIDGET = re.compile(r'<script src=(?="\.\./playground/)')
+"""The scripts of living parts, which would hold up the text below them: they run once the whole page is there."""
 FORMULA = re.compile(r'class="[^"]*\bmath\b')
 MATHJAX = re.compile(r'<script>window\.MathJax = [^\n]*</script>\n?|<script[^>]*src="[^"]*mathjax[^"]*"></script>\n?')
 FIGURE = re.compile(r'(<a [^>]*>\s*)?(<img [^>]*src="((?:\.\./)*_images/[^"]+\.png)"[^>]*>)')
@@ -53,6 +55,7 @@ def finish(html):
 def tidy(page, sizes):
     """A page's text. sizes: dict name of a picture → (width, height)."""
     page = re.sub("|".join(TIDY), "", page).replace(SCROLLS, f'{SCROLLS} tabindex="0"')
+    page = WIDGET.sub("<script defer src=", page)
     if not FORMULA.search(page):
         page = MATHJAX.sub("", page)
     return open_figures(fold_claims(page), sizes)
