@@ -40,6 +40,8 @@ ACCESSIBLE = (
     (r'<div class="bd-sidebar-primary bd-sidebar[^"]*"', r'\g<0> role="complementary" aria-label="The book"'),
 )
 """Patterns in every rendered page, and what those who read by ear or by key need in their place."""
+WIDGET = re.compile(r'<script src=(?="\.\./playground/)')
+"""The scripts of living parts, which would hold up the text below them: they run once the whole page is there."""
 FORMULA = re.compile(r'class="[^"]*\bmath\b')
 MATHJAX = re.compile(r'<script>window\.MathJax = [^\n]*</script>\n?|<script[^>]*src="[^"]*mathjax[^"]*"></script>\n?')
 FIGURE = re.compile(r'(<a [^>]*>\s*)?(<img [^>]*src="((?:\.\./)*_images/[^"]+\.png)"[^>]*>)')
@@ -68,6 +70,7 @@ def finish(html):
 def tidy(page, sizes):
     """A page's text. sizes: dict name of a picture → (width, height)."""
     page = re.sub("|".join(TIDY), "", page)
+    page = WIDGET.sub("<script defer src=", page)
     if not FORMULA.search(page):
         page = MATHJAX.sub("", page)
     return accessible(open_figures(fold_claims(page), sizes))
