@@ -189,7 +189,7 @@ osr.RocByHand = class {
     const isTen = world === "the ten images";
     this.key.label.hidden = isTen;
     this.pair = isTen ? { ...osr.TEN, colour: osr.PALETTE.vermilion } : this.measured(world, key);
-    this.top = isTen ? 1 : osr.AXES[key].top;
+    this.top = isTen ? 1 : this.end(osr.AXES[key].tick);
     this.corners = osr.roc(this.pair.known, this.pair.unknown);
     this.move(isTen ? 0.55 : osr.quantile(this.pair.known, 0.95));
   }
@@ -197,6 +197,12 @@ osr.RocByHand = class {
   measured(world, key) {
     const values = (name) => osr.distance(osr.DISTANCES.worlds.find((one) => one.name === name)[key], key);
     return { known: values("mnist"), unknown: values(world), colour: osr.COLOURS[world] };
+  }
+
+  /* Where an axis ends that shows all scores. */
+  end(tick) {
+    const largest = [this.pair.known, this.pair.unknown].map((values) => values.reduce((a, b) => Math.max(a, b)));
+    return tick * Math.ceil(Math.max(...largest) / tick);
   }
 
   move(line) {
