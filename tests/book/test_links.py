@@ -6,12 +6,13 @@ import zipfile
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+import numpy as np
 import pytest
 import yaml
 from bs4 import BeautifulSoup
 from PIL import Image
 
-from tools import paths, site
+from tools import finish, paths, site
 
 LINKS = {"href": ("a", "link", "area"), "src": ("script", "img", "iframe", "source", "video", "audio", "embed")}
 LEFTOVERS = re.compile(r"\{(?:glue:text|ref|numref|cite|cite:\w+|term|doc|eq|prf:ref)\}`|\bSystem Message\b|\?\?\?|�")
@@ -107,6 +108,19 @@ def test_the_page_to_take_along(pages, html):
         assert archive.testzip() is None
         packed = {Path(name) for name in archive.namelist()}
     assert {Path("html") / file.relative_to(html) for file in html.rglob("*") if file.is_file()} <= packed
+
+
+def test_a_packed_picture_looks_the_same(tmp_path):
+    random, file = np.random.default_rng(0), tmp_path / "a.png"
+    ramp = np.linspace(0, 255, 300).astype(np.uint8)
+    chart = np.stack([np.tile(ramp, (200, 1)), np.full((200, 300), 90, np.uint8), np.tile(ramp[::-1], (200, 1))], -1)
+    glass = np.concatenate([chart, np.full((200, 300, 1), 90, np.uint8)], -1)
+    for picture, steps in ((chart, 24), (random.integers(0, 256, (200, 300, 3), np.uint8), 0), (glass, 0)):
+        Image.fromarray(picture).save(file)
+        before = file.stat().st_size
+        assert finish.lighter(file) == (300, 200) and file.stat().st_size <= before
+        after = np.asarray(Image.open(file).convert("RGBA" if picture.shape[-1] == 4 else "RGB"))
+        assert np.abs(after.astype(int) - picture).max() <= steps
 
 
 PAGE = '<h1 id="top">A</h1><a href="#top">up</a><img src="a.png" alt="a square"><p>text</p>'
