@@ -44,7 +44,7 @@ osr.Gauge = class {
       { class: "osr-gauge" },
       osr.el("div", {}, `${key}: `, this.value),
       osr.el("div", { class: "osr-bar" }, this.fill, this.mark),
-      osr.el("label", { for: id }, "refuse above ", this.line),
+      osr.el("label", { for: id }, `refuse where ${key} is above `, this.line),
       this.slider,
     );
   }

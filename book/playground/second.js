@@ -10,11 +10,11 @@ osr.Second = class {
   constructor(arrived) {
     this.arrived = arrived;
     this.banks = {}; // known codes, by their digit
-    this.coming = {}; // and what is on its way
+    this.coming = {}; // and what was asked for
     this.verdict = new osr.Verdict("osr-rule", "The recommended rule, chapter 8");
     this.parts = osr.QUESTIONS.map(() => osr.el("output"));
     this.faces = Array.from({ length: osr.NEIGHBOURS }, (_, i) => this.face(i));
-    this.map = osr.el("div");
+    this.map = osr.el("div", { class: "osr-map-place" });
     this.agreement = osr.el("p", { class: "osr-small-print" });
     this.walk = osr.el("div", { class: "osr-walk" });
     const questions = osr.QUESTIONS.map((question, i) => osr.el("li", {}, this.parts[i], ` ${question}`));
@@ -34,7 +34,12 @@ osr.Second = class {
       ),
       this.agreement,
     );
-    this.load("rule.js", (packed) => this.open(packed));
+  }
+
+  /* What the rule needs, fetched when there is something to decide. */
+  fetchRule() {
+    this.coming.rule ??= this.once("rule", "rule.js", (packed) => this.open(packed));
+    return this.coming.rule;
   }
 
   open(packed) {
@@ -73,8 +78,8 @@ osr.Second = class {
     this.said = image && this.rule ? osr.read(this.rule, image) : null;
     this.walk.replaceChildren();
     if (!image) this.verdict.show(null, "", nothing);
-    else if (!this.said) this.verdict.show(null, "", "one moment …");
-    else this.decide();
+    else if (this.said) this.decide();
+    else this.wait();
     const { said, decision } = this;
     this.faces.forEach((face, i) => {
       this.showFace(face, decision?.nearest[i]);
@@ -83,6 +88,11 @@ osr.Second = class {
       part.value = decision ? decision.parts[i].toFixed(2) : "–";
     });
     this.codeMap?.show(decision, said && osr.placed(said.code), this.banks[said?.guess], strokes);
+  }
+
+  wait() {
+    this.verdict.show(null, "", "fetching the rule …");
+    this.fetchRule();
   }
 
   decide() {
@@ -97,15 +107,19 @@ osr.Second = class {
     this.bank(guess);
   }
 
-  /* The known codes of a digit; fetched once, and again where that failed. */
+  /* The known codes of a digit. */
   bank(digit) {
-    this.coming[digit] ??= this.load(`bank-${digit}.js`, (packed) => {
+    this.coming[digit] ??= this.once(digit, `bank-${digit}.js`, (packed) => {
       this.banks[digit] = osr.openBank(packed);
-    }).then((isHere) => {
-      if (!isHere) delete this.coming[digit];
-      return isHere;
     });
     return this.coming[digit];
+  }
+
+  /* As load, and ready to be asked for again where it failed. */
+  async once(key, name, take) {
+    const isHere = await this.load(name, take);
+    if (!isHere) delete this.coming[key];
+    return isHere;
   }
 
   showFace(face, neighbour) {

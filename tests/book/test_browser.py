@@ -79,7 +79,9 @@ def test_the_recommended_rule_answers_as_the_full_one(page, site):
     rule = OpenSetClassifier.recommended().fit(data.rule_digits("calibrate").images)
     wanted = rule.decide(images)
     page.goto(f"{site}/{PLAYGROUND}")
-    page.evaluate("Promise.all([...Array(10).keys()].map((digit) => osr.ready.second.bank(digit)))")
+    page.evaluate(
+        "osr.ready.second.fetchRule().then(() => Promise.all([...Array(10).keys()].map((k) => osr.ready.second.bank(k))))"
+    )
     answers = page.evaluate(
         """(images) => images.map((image) => {
             const { second } = osr.ready;
