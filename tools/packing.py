@@ -24,9 +24,14 @@ def rounded(array, bits=16):
 
 
 def pack(weight, bias=None, bits=16):
-    """Rows of numbers as whole ones of 8 or 16 bits, with a scale for each row; bias: float32."""
+    """Rows of numbers as whole ones of up to 16 bits, with a scale for each row; bias: float32.
+
+    Of more than 8 bits, all upper bytes come first, then all lower ones: so they compress better.
+    """
     whole, scales = _whole(weight, bits)
-    packed = {"bits": bits, "numbers": text(whole, f"<i{bits // 8}"), "scales": text(scales, "<f4")}
+    upper = [np.floor(whole / 256)] if bits > 8 else []
+    planes = np.stack([*upper, whole % 256]).astype(np.int16).astype(np.uint8)
+    packed = {"bits": bits, "numbers": text(planes), "scales": text(scales, "<f4")}
     return packed | ({} if bias is None else {"bias": text(bias, "<f4")})
 
 

@@ -132,7 +132,7 @@ osr.Alarm = class {
     this.change.value = "pens";
     const button = (text, onclick) => osr.el("button", { type: "button", onclick }, text);
     root.replaceChildren(
-      osr.el("label", {}, "after 1,000 images: ", this.change),
+      osr.el("div", { class: "osr-tools" }, osr.el("label", {}, "after 1,000 images: ", this.change)),
       this.chart.canvas,
       osr.el(
         "div",
@@ -144,7 +144,7 @@ osr.Alarm = class {
       this.told,
     );
     this.start();
-    osr.redraw(() => this.show());
+    osr.redrawn(() => this.show());
   }
 
   start() {

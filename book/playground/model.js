@@ -6,13 +6,16 @@
  */
 "use strict";
 
-/* Rows of numbers, as the build packed them: each a whole number of 8 or 16 bits times its row's scale. */
+/* Rows of numbers, as the build packed them: each a whole number, with its sign, times its row's scale. */
 osr.unpack = ({ bits, numbers, scales }) => {
-  const whole = new { 8: Int8Array, 16: Int16Array }[bits](osr.bytes(numbers).buffer);
+  const bytes = osr.bytes(numbers);
   const rows = osr.floats(scales);
-  const width = whole.length / rows.length;
-  if (!Number.isInteger(width)) throw new Error(`expected ${rows.length} rows, got ${whole.length} numbers`);
-  return Float32Array.from(whole, (number, i) => number * rows[Math.floor(i / width)]);
+  const count = bits > 8 ? bytes.length / 2 : bytes.length; // all upper bytes come first, then all lower ones
+  const width = count / rows.length;
+  if (!Number.isInteger(width)) throw new Error(`expected ${rows.length} rows, got ${count} numbers`);
+  const signed = (byte) => (byte << 24) >> 24;
+  const whole = (i) => (bits > 8 ? 256 * signed(bytes[i]) + bytes[count + i] : signed(bytes[i]));
+  return Float32Array.from({ length: count }, (_, i) => whole(i) * rows[Math.floor(i / width)]);
 };
 
 /* A network's layers, by their names: weights, and biases under the name with .bias. */

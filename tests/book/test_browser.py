@@ -59,15 +59,15 @@ def test_the_network_and_the_reports_rule_answer_as_pytorch_does(page, site, rul
         for key in ("logits", "copy", "norm", "diff", "again", "label")
     )
     norm, diff = decision.scores.T
-    # the page's weights have 16 bits; a grey level is 1/255
-    assert np.abs(logits - said.logits).max() < 2e-3
+    # the page's weights have 14 bits; a grey level is 1/255
+    assert np.abs(logits - said.logits).max() < 5e-3
     assert np.abs(copies - said.copies).max() < 1e-3
     assert np.abs(norms - norm).max() < 5e-3
     # of the same copies the same diff, to the pixel; NumPy 1 rounds the edges of bins otherwise: 14 of 4,200 differed
     assert (again == diff).mean() >= (1 if np.lib.NumpyVersion(np.__version__) >= "2.0.0" else 0.99)
     # the page's own copies are PyTorch's to some 1e-4: enough to move a grey value over the edge of a bin, and Otsu's
-    # level with it. Of 40,200 images 2.5 % differed, by 14 pixels at most
-    assert (diffs == diff).mean() >= 0.95 and np.abs(diffs - diff).max() <= 20
+    # level with it. Of 40,200 images 5.5 % differed, by 32 pixels at most
+    assert (diffs == diff).mean() >= 0.92 and np.abs(diffs - diff).max() <= 40
     wanted = np.where(decision.labels == 10, "unknown", decision.labels.astype(object))
     assert (labels == wanted).mean() >= 0.998 and 0.1 < (wanted == "unknown").mean() < 0.9
 
@@ -80,7 +80,8 @@ def test_the_recommended_rule_answers_as_the_full_one(page, site):
     wanted = rule.decide(images)
     page.goto(f"{site}/{PLAYGROUND}")
     page.evaluate(
-        "osr.ready.second.fetchRule().then(() => Promise.all([...Array(10).keys()].map((k) => osr.ready.second.bank(k))))"
+        "osr.ready.second.fetchRule()"
+        ".then(() => Promise.all([...Array(10).keys()].map((digit) => osr.ready.second.bank(digit))))"
     )
     answers = page.evaluate(
         """(images) => images.map((image) => {
@@ -581,7 +582,7 @@ def test_forced_colours_take_nothing_away(page, site):
 
 def test_disclosures_say_what_is_behind_and_show_their_focus(page, site):
     page.goto(f"{site}/{CHAPTER}")
-    summaries = page.locator("article details > summary")
+    summaries = page.locator("article details:not(.claims) > summary")
     names = summaries.evaluate_all("(all) => all.map((one) => one.getAttribute('aria-label') ?? one.innerText)")
     assert len(names) > 8 and len(set(names)) == len(names)
     assert "Show source: norm against diff" in names
@@ -862,7 +863,7 @@ def test_the_promise_is_kept_and_broken_by_keyboard(page, site):
     assert wrong.input_value() == "dirty" and intruders.is_visible() and price() < 0.4
     wrong.select_option("pens")
     assert price() > 1.4
-    page.get_by_role("button", name="Start anew").click()
+    page.locator("#osr-promise").get_by_role("button", name="Start anew").click()
     assert told.inner_text() == "No line has been set yet."
 
 
