@@ -406,7 +406,7 @@ def texts(seed, count=6):
     lines = [f"# Open-set recognition · exam {variant}\n\nName: {'_' * 40}\n\n{head}\n"]
     key = [f"# Key to exam {variant}, made from the seed {seed}\n\nFour digits that count; what is asked, in order.\n"]
     for i, one in enumerate(asked, 1):
-        lines.append(f'## {i} · {one.title}\n\n{one.text}\n\n<div class="box"></div>\n')
+        lines.append(f'<section>\n\n## {i} · {one.title}\n\n{one.text}\n\n<div class="box high"></div>\n\n</section>\n')
         values = "; ".join(map(number, one.values))
         key.append(f"## {i} · {one.title} (chapter {one.chapter})\n\n(a) **{values}**. {one.why}\n")
     return "\n".join(lines), "\n".join(key)
