@@ -67,6 +67,11 @@ def test_slides_take_as_long_as_the_plan_says(name):
     assert 25 <= sum(map(len, parts.values())) <= 30
 
 
+def test_the_plan_of_one_session_adds_up():
+    plan = (paths.BOOK / "instructors.md").read_text(encoding="utf-8").split("## One session\n")[1].split("\n## ")[0]
+    assert sum(map(int, re.findall(r"\((\d+)(?: minutes)?\)", plan))) == 90
+
+
 def test_slides_are_whole_without_a_network(elsewhere, browser):
     folder = teaching.write_slides()
     for name, text in SESSIONS.items():
