@@ -19,6 +19,7 @@ else
   READY := $(VENV)/.installed
 endif
 SITE = $(PY) -m tools.site $@ $(if $(ADDRESS),--address "$(ADDRESS)")
+TEACHING = $(PY) -m tools.teaching $@
 PYTEST = $(PY) -m pytest --nbval --numprocesses auto --maxprocesses 4 --dist loadscope --no-loadscope-reorder
 # package.json has a script of the same name for the playground's JavaScript
 NPM = if [ -d node_modules ]; then npm run --silent $@; else echo "JavaScript left out: npm install brings what it takes"; fi
@@ -31,7 +32,7 @@ test test-slow: export OMP_NUM_THREADS ?= 1
 book test test-slow train: export MALLOC_MMAP_MAX_ ?= 0
 book test test-slow train: export MALLOC_TRIM_THRESHOLD_ ?= 2147483647
 
-.PHONY: help book test test-slow test-all lint format notebooks student train bench mutation serve data clean
+.PHONY: help book test test-slow test-all lint format notebooks student slides figures handouts exam train bench mutation serve data clean
 
 help: ## lists this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -63,6 +64,18 @@ notebooks: data ## executes the chapters and refreshes the committed notebooks; 
 
 student: $(READY) ## writes the chapters as notebooks without solutions into _build/student
 	$(SITE)
+
+slides: $(READY) ## writes the slides of both sessions, with speaker notes, into _build/slides
+	$(TEACHING)
+
+handouts: $(READY) ## writes lab sheets and, apart, what is for lecturers alone into _build/handouts
+	$(TEACHING)
+
+figures: $(READY) ## writes every figure with caption, alt text and licence into _build/figures
+	$(TEACHING)
+
+exam: $(READY) ## writes an exam and, apart, its key into _build/exam; SEED=word for the same one again, COUNT=8 for longer
+	$(TEACHING) $(if $(SEED),--seed "$(SEED)") $(if $(COUNT),--count $(COUNT))
 
 train: data ## trains every reference model from scratch, measures, and writes weights and figures: an hour
 	$(PY) -m experiments.reference

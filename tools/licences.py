@@ -27,6 +27,7 @@ LOOKED_UP = {
         "its `COPYING.txt`; the GPL in its metadata is that of a file for Emacs, which is not installed",
     ),
     "sphinx-proof": ("MIT", "its `LICENSE`; its metadata says BSD"),
+    "sphinx-revealjs": ("Apache-2.0, MIT", "its `LICENSE`, and that of reveal.js in it, whose fonts are under OFL-1.1"),
 }
 """Packages whose metadata is silent, or not what their files say: name → licence, where it is told."""
 BROUGHT = (

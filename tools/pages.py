@@ -19,8 +19,8 @@ PACKAGES = (
 )  # fmt: skip
 DOWNLOADS = {"mnist": 12, "fashion": 31, "cifar10": 171}
 """Megabytes that torchvision fetches for a world that is not in the cache; the other worlds of the book are made."""
-
-
+COLAB = {}
+"""Minutes in Colab, where somebody has measured them: dict chapter → (its first cell, its training), as text."""
 PROTECTED = (
     r"^(?:#|:::|:\w+:|\||<)[^\n]*$|^```.*?^```$|\$\$.*?\$\$|\$[^$]*\$"
     r"|\{[\w:]+\}`[^`]*`|`[^`]*`|\[[^\]]*\]\([^)]*\)"
@@ -124,6 +124,23 @@ def reads(name):
     """The worlds that a chapter names, of those that are downloaded."""
     source = (paths.CHAPTERS / f"{name}.md").read_text(encoding="utf-8")
     return [world for world in DOWNLOADS if re.search(rf'"{world}"', source)]
+
+
+def cost_table(told):
+    """What each chapter takes, for those who plan a lesson: a table. told: dict chapter → what its box says."""
+    lines = [
+        "| chapter | at home, with the published weights | can train | fetches | Colab: first cell | Colab: training |",
+        "|---|---|---|---|---|---|",
+    ]
+    for name in sorted(told):
+        source = (paths.CHAPTERS / f"{name}.md").read_text(encoding="utf-8")
+        trains = re.search(r"^train = False", source, re.MULTILINE)
+        first, training = COLAB.get(name, ("not measured", "not measured" if trains else "–"))
+        lines.append(
+            f"| {{doc}}`{name[:2].lstrip('0')} <../notebooks/{name}>` | {told[name]} | {'yes' if trains else 'no'} "
+            f"| {sum(DOWNLOADS[world] for world in reads(name))} MB | {first} | {training} |"
+        )
+    return "\n".join(lines)
 
 
 def commit():

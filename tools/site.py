@@ -68,8 +68,9 @@ def write_pages(address=None):
     shutil.copy(paths.BOOK / "references.bib", paths.SITE / "book")
     measured = {name: json.loads((paths.RESULTS / f"{name}.json").read_text("utf-8")) for name in ("speed", "deciding")}
     values = chapters.flatten(zoo.reference() | measured)
+    costs = pages.cost_table(execute.costs())
     for page in paths.BOOK.glob("*.md"):
-        text = chapters.fill(page.read_text(encoding="utf-8"), values, page.name)
+        text = chapters.fill(page.read_text(encoding="utf-8"), values, page.name).replace("{{ costs }}", costs)
         (paths.SITE / "book" / page.name).write_text(text, encoding="utf-8")
 
 

@@ -132,6 +132,7 @@ EXPERIMENTS = [
     [
         ("tools.site --help", "student"),
         ("tools.site book 99-ж", "no such chapter"),
+        ("tools.teaching --help", "handouts"),
         ("osrlib.data", "The cache is"),
         *((command, "usage: ") for command in EXPERIMENTS),
     ],

@@ -1,0 +1,253 @@
+"""What lecturers take along, from the committed notebooks and from book/teaching. The rendered page has none of it.
+
+    python -m tools.teaching slides     _build/slides: both sessions, with speaker notes
+    python -m tools.teaching figures    _build/figures: every named figure, with caption, alt text and licence
+    python -m tools.teaching handouts   _build/handouts: lab sheets; for lecturers alone, expected answers and samples
+    python -m tools.teaching exam       _build/exam/SEED and, apart, its key: --seed, --count
+
+Slides are Markdown: a ``##`` opens a part of the session, a ``###`` a slide, whose notes begin with its minutes.
+``![](fig-name)`` is a figure of the book, {glue:text}`1.name:format` a number that chapter 1 glued while it ran.
+"""
+
+import argparse
+import base64
+import functools
+import json
+import re
+import secrets
+import shutil
+import sys
+from html import escape
+from typing import NamedTuple
+
+import nbformat
+from markdown_it import MarkdownIt
+
+from tools import chapters, exam, paths
+from tools.chapters import BuildError
+
+SOURCE = paths.BOOK / "teaching"
+STYLE = SOURCE / "style"
+LICENCE = "CC BY 4.0 (https://creativecommons.org/licenses/by/4.0/)"
+FIGURE = re.compile(r"!\[\]\((fig-[\w-]+)\)")
+COVERED = re.compile(r'id="osr-matrix-data">(.*?)</script>')
+MINUTES = re.compile(r"^:::\{revealjs-notes\}\n(\d+) min\b", re.MULTILINE)
+PAGE = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{title}</title>
+<style>{style}</style>
+</head>
+<body>
+<main>
+{body}</main>
+</body>
+</html>
+"""
+
+
+class Figure(NamedTuple):
+    """A figure of the book, as its committed notebook holds it."""
+
+    chapter: str
+    caption: str
+    alt: str
+    png: bytes
+
+
+@functools.cache
+def notebooks():
+    """The committed notebooks: dict chapter → notebook."""
+    return {name: nbformat.read(paths.NOTEBOOKS / f"{name}.ipynb", as_version=4) for name in chapters.names()}
+
+
+def figures():
+    """Every named figure, in the order of the book: dict name → :class:`Figure`."""
+    found = {}
+    for chapter, notebook in notebooks().items():
+        for cell in notebook.cells:
+            said = cell.metadata.get("mystnb", {})
+            if name := said.get("figure", {}).get("name"):
+                pictures = [
+                    output.data["image/png"] for output in cell.outputs if "image/png" in output.get("data", {})
+                ]
+                if not pictures:
+                    raise BuildError(f"{chapter}: {name} has no picture: make notebooks NAMES={chapter}")
+                png = base64.b64decode(pictures[0])
+                found[name] = Figure(chapter, said["figure"]["caption"], said["image"]["alt"], png)
+    return found
+
+
+def numbers():
+    """What the committed notebooks glued: dict "chapter.name" → text."""
+    return {
+        f"{int(chapter[:2])}.{name}": text
+        for chapter, notebook in notebooks().items()
+        for name, text in chapters.glued(notebook).items()
+    }
+
+
+def sessions():
+    """The texts of the sessions' slides: dict name → Markdown."""
+    return {file.stem: file.read_text(encoding="utf-8") for file in sorted(SOURCE.glob("session-*.md"))}
+
+
+def parts(text):
+    """The parts of a session: dict title → its slides, each a pair of title and minutes."""
+    found = {}
+    for part in re.split(r"^## ", text, flags=re.MULTILINE)[1:]:
+        slides = [slide for slide in re.split(r"^###? ", f"## {part}", flags=re.MULTILINE) if slide.strip()]
+        pairs = []
+        for slide in slides:
+            title, minutes = slide.partition("\n")[0], MINUTES.findall(slide)
+            if len(minutes) != 1:
+                raise BuildError(f"The slide {title!r}: expected notes that begin with its minutes, got {minutes}")
+            pairs.append((title, int(minutes[0])))
+        found[pairs[0][0]] = pairs
+    return found
+
+
+def ready(text, place):
+    """A text with its numbers and figures put in; returns it and the names of the figures."""
+    text, drawn = chapters.fill(text, numbers(), place), figures()
+    if missing := set(FIGURE.findall(text)) - set(drawn):
+        raise BuildError(f"{place}: the book has no figure {', '.join(sorted(missing))}")
+
+    def show(match):
+        alt = re.sub(r"([\[\]\\])", r"\\\1", drawn[match[1]].alt)
+        return f"![{alt}](figures/{match[1]}.png)"
+
+    return FIGURE.sub(show, text), set(FIGURE.findall(text))
+
+
+def covered():
+    """The matrix of chapter 8 as an empty table: its scores down, its worlds across."""
+    outputs = [output for cell in notebooks()["08-beyond"].cells for output in cell.get("outputs", [])]
+    pages = "\n".join(output.get("data", {}).get("text/html", "") for output in outputs)
+    data = json.loads(COVERED.search(pages)[1])
+    worlds, blank = data["worlds"], "| " * len(data["worlds"])
+    lines = [f"| | {' | '.join(worlds)} |", "|---" * (len(worlds) + 1) + "|"]
+    return "\n".join([*lines, *(f"| **{score}** {blank}|" for score in data["scores"])])
+
+
+def emptied(name):
+    """A folder of this name under _build, empty."""
+    folder = paths.BUILD / name
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    return folder
+
+
+def write_slides():
+    """Both sessions as slides that a double click opens. Returns their folder."""
+    from sphinx.application import Sphinx
+
+    source, folder = emptied("slides-source"), emptied("slides")
+    (source / "figures").mkdir()
+    for name, text in sessions().items():
+        text, used = ready(text, name)
+        (source / f"{name}.md").write_text(f"---\norphan: true\n---\n\n{text}", encoding="utf-8")
+        for figure in used:
+            (source / "figures" / f"{figure}.png").write_bytes(figures()[figure].png)
+    plugin = {"name": "RevealNotes", "src": "revealjs/plugin/notes/notes.js"}
+    settings = {
+        "project": "Knowing what you don't know", "language": "en", "root_doc": "session-1",
+        "extensions": ["myst_parser", "sphinx-mathjax-offline", "sphinx_revealjs"],
+        "myst_enable_extensions": ["colon_fence", "dollarmath"],
+        "html_show_sourcelink": False, "html_copy_source": False, "templates_path": [],
+        "revealjs_html_theme": "revealjs-simple", "revealjs_style_theme": "white",
+        "revealjs_static_path": [str(STYLE)], "revealjs_css_files": ["slides.css"],
+        "revealjs_script_conf": {
+            "navigationMode": "linear", "slideNumber": "c/t", "hash": True, "transition": "none", "width": 1280,
+            "height": 720, "margin": 0.05, "center": False, "pdfSeparateFragments": False,
+        },
+        "revealjs_script_plugins": [plugin],
+    }  # fmt: skip
+    built = Sphinx(
+        source, None, folder, source / "doctrees", "revealjs", settings, status=None, warningiserror=True
+    )  # fmt: skip
+    built.build()
+    return folder
+
+
+def write_figures():
+    """Every named figure as a file, an index for people and one for programs. Returns their folder."""
+    folder, drawn = emptied("figures"), figures()
+    rows, index = [], []
+    for name, figure in drawn.items():
+        (folder / f"{name}.png").write_bytes(figure.png)
+        index.append(
+            {"file": f"{name}.png", "chapter": figure.chapter, "caption": figure.caption, "alt": figure.alt,
+             "licence": LICENCE}
+        )  # fmt: skip
+        rows.append(f"## {name}\n\n![{figure.alt}]({name}.png)\n\n{figure.caption}\n\nChapter: {figure.chapter}\n")
+    head = (
+        f"# The figures of *Knowing what you don't know*\n\n{len(drawn)} figures under {LICENCE}: say where they are "
+        "from, and what you changed. A single image of a data set that is seen in one stays under the licence of "
+        "its world (the book's page *Licences*); pictures of MNIST's digits are under CC BY-SA 3.0. The committed "
+        "notebooks hold pictures as PNG, so there is no SVG.\n\n"
+    )
+    (folder / "index.md").write_text(head + "\n".join(rows), encoding="utf-8")
+    (folder / "index.json").write_text(json.dumps(index, indent=1, ensure_ascii=False), encoding="utf-8")
+    shutil.copy(paths.ROOT / "LICENSE-TEXT", folder)
+    return folder
+
+
+def sheet(text):
+    """A Markdown text as a page of HTML that stands alone and prints on A4."""
+    body = MarkdownIt("commonmark", {"html": True}).enable("table").render(text)
+    title = re.search(r"^# (.*)", text, re.MULTILINE)[1]
+    return PAGE.format(title=escape(title), style=(STYLE / "sheet.css").read_text(encoding="utf-8"), body=body)
+
+
+def write_handouts():
+    """Lab sheets; apart from them, what students must not see. Returns the folder."""
+    folder = emptied("handouts")
+    for file in sorted(SOURCE.glob("*.md")):
+        if file.stem in sessions():
+            continue
+        place = folder if file.stem.startswith("lab-") else folder / "lecturers"
+        place.mkdir(exist_ok=True)
+        text, used = ready(file.read_text(encoding="utf-8").replace("{{ covered }}", covered()), file.name)
+        for name in used:
+            (place / "figures").mkdir(exist_ok=True)
+            (place / "figures" / f"{name}.png").write_bytes(figures()[name].png)
+        (place / f"{file.stem}.html").write_text(sheet(text), encoding="utf-8")
+    return folder
+
+
+def write_exam(seed, count):
+    """An exam and, in a folder of its own, its key; each as Markdown and as a page. Returns the folder of the exam."""
+    name = re.sub(r"[^\w-]", "_", seed)
+    for kind, place, text in zip(("exam", "key"), (name, f"{name}-key"), exam.texts(seed, count), strict=True):
+        folder = emptied(f"exam/{place}")
+        (folder / f"{kind}.md").write_text(text, encoding="utf-8")
+        (folder / f"{kind}.html").write_text(sheet(text), encoding="utf-8")
+    return paths.BUILD / "exam" / name
+
+
+def main():
+    """Run the command that was asked for."""
+    sys.stdout.reconfigure(errors="replace")
+    parser = argparse.ArgumentParser(
+        prog="python -m tools.teaching", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("command", choices=["slides", "figures", "handouts", "exam"])
+    parser.add_argument("--seed", help="of an exam: any word or number (default: one that nobody can guess)")
+    parser.add_argument("--count", type=int, help=f"how many of the {len(exam.TEMPLATES)} questions (default: 6)")
+    arguments = parser.parse_args()
+    try:
+        if arguments.command == "exam":
+            folder = write_exam(arguments.seed or secrets.token_hex(8), arguments.count or 6)
+            print(f"The exam is in {folder}, its key in {folder}-key")
+        else:
+            write = {"slides": write_slides, "figures": write_figures, "handouts": write_handouts}
+            print(f"Wrote {write[arguments.command]()}")
+    except (BuildError, ValueError) as error:
+        sys.exit(f"\n{error}")
+
+
+if __name__ == "__main__":
+    main()
