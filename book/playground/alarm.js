@@ -13,6 +13,15 @@ osr.CHANGES = {
   1: "1 image in 100 is a letter",
 };
 
+osr.POWERS = [
+  [-6, "10⁻⁶"],
+  [-3, "10⁻³"],
+  [0, "1"],
+  [3, "10³"],
+  [6, "10⁶"],
+  [9, "10⁹"],
+];
+
 /* How many of the first count values, in order, are below a value, or no larger where that is asked for. */
 osr.rank = (sorted, count, value, orEqual) => {
   let [low, high] = [0, count];
@@ -64,7 +73,7 @@ osr.stream = ({ known, pens, strange }, change, random) => {
 /* The wealth along a stream, on a logarithmic axis, a dashed line where the alarm is, a dotted one where the change is. */
 osr.WealthChart = class {
   height = 260;
-  left = 64;
+  left = 48;
   bottom = 40;
   span = [-6, 9]; // powers of ten
 
@@ -92,13 +101,7 @@ osr.WealthChart = class {
     context.font = "15px sans-serif";
     context.textBaseline = "middle";
     context.textAlign = "right";
-    for (const power of [-6, -3, 0, 3, 6, 9]) {
-      context.fillText(
-        (10 ** power).toLocaleString("en", { maximumFractionDigits: 6 }),
-        this.left - 6,
-        this.y(10 ** power),
-      );
-    }
+    for (const [power, text] of osr.POWERS) context.fillText(text, this.left - 6, this.y(10 ** power));
     context.textAlign = "center";
     for (const image of [0, 1000, 2000]) context.fillText(image, this.x(image), this.height - 28);
     context.fillText("image of the stream; upwards: the wealth", this.width / 2, this.height - 8);

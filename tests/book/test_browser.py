@@ -18,7 +18,7 @@ from matplotlib.colors import to_hex
 from PIL import Image
 from playwright.sync_api import expect
 
-from osrlib import data, metrics, pictures, plots, scores
+from osrlib import data, metrics, pictures, plots, promise, scores
 from osrlib.detector import OpenSetClassifier
 from osrlib.output import Output, infer
 from osrlib.thresholds import Conformal
@@ -963,6 +963,27 @@ def test_the_matrix_scrolls_in_its_box_on_a_phone(browser, site):
     assert name.bounding_box()["x"] == pytest.approx(left, abs=3)
     assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
     phone.close()
+
+
+def test_the_alarm_bets_as_python_does_and_answers_to_the_keyboard(page, site):
+    page.goto(f"{site}/{SERVICE}")
+    compared, stream = np.arange(500) * 3 % 700, np.arange(300) * 7 % 900  # with ties
+    ties = np.random.default_rng(5).random(len(stream))
+    wealth = page.evaluate(
+        """([compared, stream, ties]) => {
+            let i = 0;
+            return [...osr.wealth(Uint16Array.from(compared), Uint16Array.from(stream), () => ties[i++])];
+        }""",
+        [compared.tolist(), stream.tolist(), ties.tolist()],
+    )
+    np.testing.assert_allclose(wealth, promise.Martingale(compared, seed=5).watch(stream), rtol=1e-9)
+    told = page.locator("#osr-alarm [role=status]")
+    assert "in 1 stream" in told.inner_text()
+    page.locator("#osr-alarm").get_by_role("button", name="Ten more").focus()
+    page.keyboard.press("Enter")
+    assert "alarms in 11 streams" in told.inner_text()
+    page.get_by_label("after 1,000 images").select_option("nothing")
+    assert "false alarm" in told.inner_text()
 
 
 ASKED = {
