@@ -976,7 +976,7 @@ def test_the_alarm_bets_as_python_does_and_answers_to_the_keyboard(page, site):
         }""",
         [compared.tolist(), stream.tolist(), ties.tolist()],
     )
-    np.testing.assert_allclose(wealth, promise.Martingale(compared, seed=5).watch(stream), rtol=1e-9)
+    np.testing.assert_allclose(np.array(wealth, float), promise.Martingale(compared, seed=5).watch(stream), rtol=1e-9)
     told = page.locator("#osr-alarm [role=status]")
     assert "in 1 stream" in told.inner_text()
     page.locator("#osr-alarm").get_by_role("button", name="Ten more").focus()
