@@ -24,7 +24,7 @@ import yaml
 import osrlib
 from osrlib import files, zoo
 from osrlib.speed import remember
-from tools import chapters, execute, finish, licences, pages, paths, playground_export
+from tools import cards, chapters, execute, finish, licences, pages, paths, playground_export
 from tools.chapters import BuildError
 
 ARCHIVE = f"{chapters.DISTRIBUTION}.zip"
@@ -99,13 +99,17 @@ def build_book(jobs, address=None):
         pages.name_disclosures(notebook)
         nbformat.write(notebook, notebooks / f"{name}.ipynb")
     told = {name: notebook.metadata["osrlib"]["cost"] for name, notebook in done.items()}
+    glued = {name: chapters.glued(notebook) for name, notebook in done.items()}
     made = {
-        "claims": pages.claims_page({name: chapters.glued(notebook) for name, notebook in done.items()}),
+        "claims": pages.claims_page(glued),
         "status": pages.status_page(took, told, jobs, built),
         "licences": licences.page(),
+        "cards": cards.page(),
     }
     for name, text in made.items():
         (paths.SITE / "book" / f"{name}.md").write_text(text, encoding="utf-8")
+    (paths.SITE / "extra" / "book").mkdir(parents=True)
+    (paths.SITE / "extra" / "book" / "claims.json").write_text(pages.claims_json(glued), encoding="utf-8")
     shutil.copytree(paths.BOOK / "playground", paths.SITE / "extra" / "playground")
     playground_export.write(paths.SITE / "extra" / "playground")
     render()
