@@ -107,9 +107,9 @@ def told(texts, name, what):
     return texts[name]
 
 
-def table(rows):
-    """A table of two columns, from pairs: the first holds the names of the rows."""
-    return ["| | |", "|---|---|", *(f"| {name} | {value} |" for name, value in rows if value), ""]
+def table(name, rows):
+    """A table of what is known of a network or a world, from pairs: the first holds the names of the rows."""
+    return [f"| | {name} |", "|---|---|", *(f"| {name} | {value} |" for name, value in rows if value), ""]
 
 
 def spread(mean, std, n):
@@ -164,6 +164,7 @@ def model_card(name, reference, hashes):
         about.what,
         "",
         *table(
+            name,
             [
                 ("File", f'`osrlib/weights/{file}`, loaded by `zoo.load("{name}")`'),
                 ("SHA-256", f"`{hashes[file]}`"),
@@ -178,7 +179,7 @@ def model_card(name, reference, hashes):
                 ("Published", f"seed {one['published_seed']}, of {len(one['seeds'])} that were trained"),
                 ("Made", f"{provenance['date']}, by `{provenance['command']}`, on {provenance['machine']}; {versions}"),
                 ("Licence", "MIT, as the package"),
-            ]
+            ],
         ),
     ]
 
@@ -198,6 +199,7 @@ def world_card(name):
         f"{world.title}. {told(WORLDS, name, 'world')}",
         "",
         *table(
+            name,
             [
                 ("Role", world.role),
                 ("Named in chapters", ", ".join(map(str, chapters.naming(name))) or "none"),
@@ -207,7 +209,7 @@ def world_card(name):
                 ("How it is made", first),
                 ("Licence", world.licence),
                 ("SHA-256 of pixels and labels", sums or "not pinned: another copy may differ"),
-            ]
+            ],
         ),
     ]
 

@@ -56,7 +56,9 @@ def source(pages):
         shutil.copytree(paths.BOOK / folder, work / folder)
     settings = chapters.config()
     settings["sphinx"]["config"] |= GETTEXT
-    toc = {"format": "jb-book", "root": pages[0], "chapters": [{"file": page} for page in pages[1:]]}
+    toc = {"format": "jb-book", "root": pages[0]}
+    if pages[1:]:
+        toc["chapters"] = [{"file": page} for page in pages[1:]]
     for name, content in ((paths.CONFIG.name, settings), (paths.TOC.name, toc)):
         (work / name).write_text(yaml.safe_dump(content, allow_unicode=True), encoding="utf-8")
     for page in pages:
