@@ -48,8 +48,8 @@ def run(*command, cwd):
     return done.stdout.strip()
 
 
-def check(version, root):
-    """BuildError where this version cannot be released from this tree."""
+def check(version, root, dry=False):
+    """BuildError where this version cannot be released from this tree. A dry run needs no news."""
     current = NUMBER.search((root / VERSION_FILE).read_text(encoding="utf-8"))[0]
     try:
         wanted = Version(version)
@@ -61,7 +61,7 @@ def check(version, root):
         raise BuildError("The tree has changes that are not committed")
     if run("git", "tag", "--list", f"v{version}", cwd=root):
         raise BuildError(f"There is a tag v{version} already")
-    if not notes((root / CHANGELOG).read_text(encoding="utf-8")):
+    if not dry and not notes((root / CHANGELOG).read_text(encoding="utf-8")):
         raise BuildError(f"{CHANGELOG} has nothing under Unreleased")
 
 
@@ -135,7 +135,7 @@ def tried(wheel, folder):
 
 def release(version, root, dry):
     """All of it, in a clean tree. Returns the folder of what is attached."""
-    check(version, root)
+    check(version, root, dry)
     date = f"{datetime.datetime.now(datetime.timezone.utc):%Y-%m-%d}"
     text = notes((root / CHANGELOG).read_text(encoding="utf-8"))
     changed = [VERSION_FILE, CITATION, CHANGELOG]

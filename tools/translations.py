@@ -11,6 +11,7 @@ stale one, the page shows the source. What a run measures is no part of a paragr
 """
 
 import argparse
+import io
 import re
 import shutil
 import subprocess
@@ -144,8 +145,9 @@ def update(language):
 def write(catalogue, file):
     """Write a .po file."""
     file.parent.mkdir(parents=True, exist_ok=True)
-    with open(file, "wb") as stream:
-        pofile.write_po(stream, catalogue, width=110, no_location=True, include_previous=True)
+    written = io.BytesIO()
+    pofile.write_po(written, catalogue, width=110, no_location=True, include_previous=True)
+    file.write_bytes(written.getvalue().rstrip() + b"\n")
 
 
 def filled(catalogue, values, cost, place):

@@ -87,7 +87,10 @@ def test_a_release_without_news_is_refused(tree):
     release.run("git", "commit", "--all", "--quiet", "--message", "no news", cwd=tree)
     with pytest.raises(BuildError, match="Unreleased"):
         release.check("9.1.0", tree)
+    release.check(
+        "9.1.0", tree, dry=True
+    )  # the day after a release, there is none, and a dry run is tried all the same
 
 
 def test_a_release_runs_what_ci_runs():
-    assert release.ci_commands() == ["book", "test", "test-slow"]
+    assert {"book", "test", "test-slow"} <= set(release.ci_commands())
