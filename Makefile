@@ -32,10 +32,11 @@ test test-slow: export OMP_NUM_THREADS ?= 1
 book test test-slow train: export MALLOC_MMAP_MAX_ ?= 0
 book test test-slow train: export MALLOC_TRIM_THRESHOLD_ ?= 2147483647
 
-.PHONY: help book test test-slow test-all lint format notebooks student slides figures handouts exam train bench mutation serve data clean
+.PHONY: help book test test-slow test-all lint format notebooks student slides figures handouts exam translations review \
+	release train bench mutation serve data clean
 
 help: ## lists this
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 book: data ## executes every chapter afresh and renders the page into _build/html
 	$(SITE)
@@ -76,6 +77,15 @@ figures: $(READY) ## writes every figure with caption, alt text and licence into
 
 exam: $(READY) ## writes an exam and, apart, its key into _build/exam; SEED=word for the same one again, COUNT=8 for longer
 	$(TEACHING) $(if $(SEED),--seed "$(SEED)") $(if $(COUNT),--count $(COUNT))
+
+translations: $(READY) ## lists what is stale or missing in translations; DO=update writes it into them, DO=html renders them
+	$(PY) -m tools.translations $(DO)
+
+review: $(READY) ## asks a journal's questions of the book: what holds, and what needs people
+	$(PY) -m tools.review
+
+release: data ## makes and tags VERSION=0.3.0, with what is attached to it in _build/release; DRY=1 tries it in a clone
+	$(PY) -m tools.release $(VERSION) $(if $(DRY),--dry)
 
 train: data ## trains every reference model from scratch, measures, and writes weights and figures: an hour
 	$(PY) -m experiments.reference

@@ -54,6 +54,13 @@ def names():
     return [file.removeprefix("notebooks/") for file in files if file.startswith("notebooks/")]
 
 
+def naming(name):
+    """The numbers of the chapters whose code names a world or a network."""
+    quoted = re.compile(f'(?<!=)"{re.escape(name)}"')  # fontsize="small" names no world
+    texts = {int(one[:2]): (paths.CHAPTERS / f"{one}.md").read_text(encoding="utf-8") for one in names()}
+    return [number for number, text in sorted(texts.items()) if quoted.search(text)]
+
+
 def source_hash(name):
     """The SHA-256 of a chapter's text source."""
     return hashlib.sha256((paths.CHAPTERS / f"{name}.md").read_bytes()).hexdigest()

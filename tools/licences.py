@@ -8,7 +8,7 @@ from packaging.utils import canonicalize_name
 
 from osrlib import data
 from tools import paths, playground_export
-from tools.chapters import DISTRIBUTION
+from tools.chapters import DISTRIBUTION, naming
 
 SPELLINGS = {
     r"affero|agpl": "AGPL", r"lesser|lgpl": "LGPL", r"gnu general|gpl": "GPL",
@@ -109,10 +109,9 @@ def page():
     found = packages()
     copyleft = [f"{name} ({said})" for name, (_, said, _) in found.items() if re.search("GPL|MPL", said or "")]
     closed = [name for name, (_, said, _) in found.items() if re.search("(?i)proprietary", said or "")]
-    worlds, chapters = [], {int(file.name[:2]): file for file in paths.CHAPTERS.glob("*.md")}
+    worlds = []
     for name, world in data.WORLDS.items():
-        quoted = re.compile(f'(?<!=)"{name}"')  # fontsize="small" names no world
-        uses = [str(i) for i, file in sorted(chapters.items()) if quoted.search(file.read_text(encoding="utf-8"))]
+        uses = list(map(str, naming(name)))
         uses += ["playground"] if name in playground_export.TRAY.values() else []
         worlds.append(f"| {world.title} | {world.licence} | {world.source} | {', '.join(uses) or 'none'} |")
     return "\n".join(

@@ -10,7 +10,8 @@ import subprocess
 import textwrap
 from importlib.metadata import version
 
-from osrlib import data
+import osrlib
+from osrlib import data, zoo
 from tools import paths
 
 PACKAGES = (
@@ -112,12 +113,42 @@ def claims_page(glued):
             "A band is as wide as other machines, library versions and seeds have moved the figure, or the sentence in "
             "the chapter needs. *Elsewhere* is what the report or a paper prints for the same quantity.",
             "",
+            'For programs, the file <a href="claims.json">claims.json</a> holds the same claims, with values that are '
+            "not rounded. It begins with the version, the commit, the date, the machine and the packages of this "
+            "build, with the seeds of the published weights, and with the same facts on the reference run.",
+            "",
             "| chapter | claim | this run | band | elsewhere | verdict |",
             "|---|---|---|---|---|---|",
             *rows,
             "",
         ]
     )
+
+
+def claims_json(glued):
+    """The claims for programs, and what they were measured with, as JSON. glued: as in :func:`claims_page`."""
+    reference, told = zoo.reference(), []
+    for chapter, values in glued.items():
+        for one in records(values):
+            told.append(
+                {"chapter": chapter, "claim": one["claim"], "value": one["value"], "band": [one["low"], one["high"]]}
+                | {"n": one["n"], "spread": one["spread"], "elsewhere": one["said"], "stands_in": one["reference"]}
+            )
+    seeds = {name: one["published_seed"] for name, one in reference["models"].items()}
+    head = {"build": provenance(), "weights": {"seeds": seeds}, "reference_run": reference["provenance"]}
+    return json.dumps(head | {"claims": told}, indent=1, ensure_ascii=False) + "\n"
+
+
+def provenance():
+    """What a build is made of, where and when: a dict."""
+    system = f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores"
+    return {
+        "version": osrlib.__version__,
+        "commit": commit(),
+        "date": f"{datetime.datetime.now(datetime.timezone.utc):%Y-%m-%d %H:%M} UTC",
+        "machine": f"{system}, Python {platform.python_version()}",
+        "packages": {package: version(package) for package in PACKAGES},
+    }
 
 
 def reads(name):
@@ -157,15 +188,15 @@ def status_page(took, told, jobs, built):
     jobs: chapters that ran at once; built: seconds that all chapters took together.
     """
     ready = data.available()
-    now = datetime.datetime.now(datetime.timezone.utc)
+    made = provenance()
     lines = [
         "# Status of this build",
         "",
-        f"- **Commit**: {commit()}",
-        f"- **Date**: {now:%Y-%m-%d %H:%M} UTC",
-        f"- **Machine**: {platform.system()} {platform.machine()}, {os.cpu_count()} cores, Python "
-        f"{platform.python_version()}",
-        "- **Versions**: " + ", ".join(f"{package} {version(package)}" for package in PACKAGES),
+        f"- **Version**: {made['version']}",
+        f"- **Commit**: {made['commit']}",
+        f"- **Date**: {made['date']}",
+        f"- **Machine**: {made['machine']}",
+        "- **Packages**: " + ", ".join(f"{package} {number}" for package, number in made["packages"].items()),
         f"- **Chapters**: {len(took)} executed, {jobs} at a time, in {built:.0f} seconds",
         "",
         "Run alone, a chapter takes what the box at its head says. In this build chapters shared cores and results, "

@@ -5,7 +5,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 CONFIG, TOC, CITATION = ROOT / "_config.yml", ROOT / "_toc.yml", ROOT / "CITATION.cff"
 BOOK, NOTEBOOKS = ROOT / "book", ROOT / "notebooks"
-CHAPTERS = BOOK / "chapters"
+CHAPTERS, TRANSLATIONS = BOOK / "chapters", BOOK / "translations"
 RESULTS = ROOT / "experiments" / "results"
 BUILD = ROOT / "_build"
 SITE, RENDER, HTML = BUILD / "site", BUILD / "render", BUILD / "html"

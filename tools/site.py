@@ -21,9 +21,10 @@ import time
 import nbformat
 import yaml
 
+import osrlib
 from osrlib import files, zoo
 from osrlib.speed import remember
-from tools import chapters, execute, finish, licences, pages, paths, playground_export
+from tools import cards, chapters, execute, finish, licences, pages, paths, playground_export
 from tools.chapters import BuildError
 
 ARCHIVE = f"{chapters.DISTRIBUTION}.zip"
@@ -54,24 +55,33 @@ def write_student(address=None):
     print(f"Wrote {len(chapters.names())} notebooks without solutions to {folder}")
 
 
-def write_pages(address=None):
-    """What Jupyter Book reads besides notebooks, under _build/site: settings, style, and pages with their numbers."""
-    shutil.rmtree(paths.SITE, ignore_errors=True)
-    (paths.SITE / "book").mkdir(parents=True)
+def measured():
+    """What prose pages take their numbers from: dict name → number."""
+    results = {name: json.loads((paths.RESULTS / f"{name}.json").read_text("utf-8")) for name in ("speed", "deciding")}
+    return chapters.flatten(zoo.reference() | results)
+
+
+def write_pages(address=None, folder=None):
+    """What Jupyter Book reads besides notebooks: settings, style, and pages with their numbers.
+
+    folder: where to (default: _build/site).
+    """
+    target = folder or paths.SITE
+    shutil.rmtree(target, ignore_errors=True)
+    (target / "book").mkdir(parents=True)
     settings = chapters.config(address)
     settings["sphinx"]["config"]["html_search_scorer"] = str(paths.BOOK / "theme" / "scorer.js")
+    settings["html"]["extra_footer"] = f"<p>Version {osrlib.__version__}</p>"
     written = yaml.safe_dump(settings, allow_unicode=True, sort_keys=False)
-    (paths.SITE / paths.CONFIG.name).write_text(written, encoding="utf-8")
-    shutil.copy(paths.TOC, paths.SITE)
-    for folder in ("_static", "theme"):
-        shutil.copytree(paths.BOOK / folder, paths.SITE / folder)
-    shutil.copy(paths.BOOK / "references.bib", paths.SITE / "book")
-    measured = {name: json.loads((paths.RESULTS / f"{name}.json").read_text("utf-8")) for name in ("speed", "deciding")}
-    values = chapters.flatten(zoo.reference() | measured)
-    costs = pages.cost_table(execute.costs())
+    (target / paths.CONFIG.name).write_text(written, encoding="utf-8")
+    shutil.copy(paths.TOC, target)
+    for part in ("_static", "theme"):
+        shutil.copytree(paths.BOOK / part, target / part)
+    shutil.copy(paths.BOOK / "references.bib", target / "book")
+    values, costs = measured(), pages.cost_table(execute.costs())
     for page in paths.BOOK.glob("*.md"):
         text = chapters.fill(page.read_text(encoding="utf-8"), values, page.name).replace("{{ costs }}", costs)
-        (paths.SITE / "book" / page.name).write_text(text, encoding="utf-8")
+        (target / "book" / page.name).write_text(text, encoding="utf-8")
 
 
 def build_book(jobs, address=None):
@@ -89,13 +99,17 @@ def build_book(jobs, address=None):
         pages.name_disclosures(notebook)
         nbformat.write(notebook, notebooks / f"{name}.ipynb")
     told = {name: notebook.metadata["osrlib"]["cost"] for name, notebook in done.items()}
+    glued = {name: chapters.glued(notebook) for name, notebook in done.items()}
     made = {
-        "claims": pages.claims_page({name: chapters.glued(notebook) for name, notebook in done.items()}),
+        "claims": pages.claims_page(glued),
         "status": pages.status_page(took, told, jobs, built),
         "licences": licences.page(),
+        "cards": cards.page(),
     }
     for name, text in made.items():
         (paths.SITE / "book" / f"{name}.md").write_text(text, encoding="utf-8")
+    (paths.SITE / "extra" / "book").mkdir(parents=True)
+    (paths.SITE / "extra" / "book" / "claims.json").write_text(pages.claims_json(glued), encoding="utf-8")
     shutil.copytree(paths.BOOK / "playground", paths.SITE / "extra" / "playground")
     playground_export.write(paths.SITE / "extra" / "playground")
     render()

@@ -12,6 +12,7 @@ import yaml
 from bs4 import BeautifulSoup
 from PIL import Image
 
+import osrlib
 from tools import finish, paths, site
 
 LINKS = {"href": ("a", "link", "area"), "src": ("script", "img", "iframe", "source", "video", "audio", "embed")}
@@ -81,6 +82,11 @@ def test_the_address_of_the_book_leads_to_its_first_page(html):
     (refresh,) = read(html / "index.html").find_all("meta", attrs={"http-equiv": re.compile("(?i)refresh")})
     target = re.fullmatch(r"\d+; ?url=(.+)", refresh["content"], re.IGNORECASE)[1]
     assert target == "book/intro.html" and "Knowing what you don" in read(html / target).title.get_text()
+
+
+def test_every_page_says_its_version(pages):
+    told = {page.name: read(page).find("footer", class_="bd-footer-content").get_text() for page in pages}
+    assert [name for name, text in told.items() if f"Version {osrlib.__version__}" not in text] == []
 
 
 def test_the_card_for_messengers(html):
