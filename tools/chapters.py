@@ -93,6 +93,17 @@ def glued(notebook):
     return values
 
 
+def committed():
+    """The committed notebooks, but for those of new chapters: dict chapter → notebook."""
+    files = {name: paths.NOTEBOOKS / f"{name}.ipynb" for name in names()}
+    return {name: nbformat.read(file, as_version=4) for name, file in files.items() if file.exists()}
+
+
+def glued_by_number(notebooks):
+    """What notebooks glued, by the numbers of their chapters: {"06": {"alpha": "0.02"}}. notebooks: dict by name."""
+    return {name[:2]: glued(notebook) for name, notebook in notebooks.items()}
+
+
 def fill(text, values, place, stand_ins=None):
     """Put the numbers into a text: each glue role becomes its value, formatted.
 

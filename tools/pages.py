@@ -1,6 +1,8 @@
-"""The pages that each build writes about itself: what was claimed, and what it took."""
+"""What a build puts into pages: links to terms, copies of figures, what was claimed, and what it took."""
 
+import base64
 import datetime
+import io
 import itertools
 import json
 import os
@@ -10,8 +12,11 @@ import subprocess
 import textwrap
 from importlib.metadata import version
 
+from PIL import Image
+
 from osrlib import data
 from tools import paths
+from tools.chapters import BuildError
 
 PACKAGES = (
     "torch", "torchvision", "numpy", "scipy", "scikit-learn", "scikit-image", "matplotlib", "jupyter-book", "sphinx",
@@ -54,6 +59,41 @@ def link_terms(texts):
         return f"{{term}}`{match[0]} <{spelt[match['term'].lower()]}>`"
 
     return [pattern.sub(link, text) for text in texts]
+
+
+SMALL = re.compile(r"^\{\{ (fig-[\w-]+) \}\}$", re.MULTILINE)
+"""Where a page wants a small copy of a chapter's figure."""
+
+
+def with_figures(text, notebooks, folder):
+    """A page with small copies of the figures that it names, each a link to the figure itself.
+
+    notebooks: dict chapter → notebook, run; folder: where the copies go, beside the page.
+    """
+
+    def copy(match):
+        if (name := match[1]) not in drawn:
+            raise BuildError(f"A page wants {name}, which no chapter draws")
+        picture, words = drawn[name]
+        folder.mkdir(exist_ok=True)
+        picture.thumbnail((720, 720))  # shown at half of that, sharp on dense screens
+        picture.save(folder / f"{name}.png")
+        return f":::{{div}} osr-small\n[![{words}]({folder.name}/{name}.png)](#{name})\n:::"
+
+    drawn = figures(notebooks) if SMALL.search(text) else {}
+    return SMALL.sub(copy, text)
+
+
+def figures(notebooks):
+    """The figures of chapters by their names: dict → (picture, what it shows in words)."""
+    found = {}
+    for cell in (cell for notebook in notebooks.values() for cell in notebook.cells):
+        settings = cell.metadata.get("mystnb", {})
+        for output in cell.get("outputs", []):
+            if "figure" in settings and "image/png" in output.get("data", {}):
+                picture = Image.open(io.BytesIO(base64.b64decode(output["data"]["image/png"])))
+                found[settings["figure"]["name"]] = picture, settings["image"]["alt"]
+    return found
 
 
 def name_disclosures(notebook):

@@ -7,7 +7,8 @@
 Committed notebooks are executed one after the other, a book's chapters side by side (--jobs). In their text,
 {glue:text}`name:format` stands for a number that the chapter glued while it ran; it is filled in here, so that a reader
 in Colab sees it too. {{ cost }} stands for the time and memory that the chapter took. Prose pages take their numbers
-from osrlib/weights/reference.json, experiments/results/speed.json and experiments/results/deciding.json.
+from osrlib/weights/reference.json, experiments/results/speed.json and experiments/results/deciding.json, and from what
+chapters glued: `06.alpha` is chapter 6's `alpha`. In them {{ fig-NAME }} stands for a small copy of a chapter's figure.
 """
 
 import argparse
@@ -55,7 +56,7 @@ def write_student(address=None):
 
 
 def write_pages(address=None):
-    """What Jupyter Book reads besides notebooks, under _build/site: settings, style, and pages with their numbers."""
+    """What Jupyter Book reads besides notebooks and prose, under _build/site: settings and style."""
     shutil.rmtree(paths.SITE, ignore_errors=True)
     (paths.SITE / "book").mkdir(parents=True)
     settings = chapters.config(address)
@@ -66,10 +67,16 @@ def write_pages(address=None):
     for folder in ("_static", "theme"):
         shutil.copytree(paths.BOOK / folder, paths.SITE / folder)
     shutil.copy(paths.BOOK / "references.bib", paths.SITE / "book")
+
+
+def write_prose(done):
+    """The pages of book/, with their numbers and figures, under _build/site. done: dict chapter → its notebook, run."""
     measured = {name: json.loads((paths.RESULTS / f"{name}.json").read_text("utf-8")) for name in ("speed", "deciding")}
-    values = chapters.flatten(zoo.reference() | measured)
+    values = chapters.flatten(zoo.reference() | measured | chapters.glued_by_number(done))
+    stand_ins = chapters.flatten(chapters.glued_by_number(chapters.committed()))
     for page in paths.BOOK.glob("*.md"):
-        text = chapters.fill(page.read_text(encoding="utf-8"), values, page.name)
+        text = chapters.fill(page.read_text(encoding="utf-8"), values, page.name, stand_ins)
+        text = pages.with_figures(text, done, paths.SITE / "book" / "figures")
         (paths.SITE / "book" / page.name).write_text(text, encoding="utf-8")
 
 
@@ -87,6 +94,7 @@ def build_book(jobs, address=None):
             cell.source = text
         pages.name_disclosures(notebook)
         nbformat.write(notebook, notebooks / f"{name}.ipynb")
+    write_prose(done)
     told = {name: notebook.metadata["osrlib"]["cost"] for name, notebook in done.items()}
     made = {
         "claims": pages.claims_page({name: chapters.glued(notebook) for name, notebook in done.items()}),
