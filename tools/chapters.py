@@ -129,6 +129,32 @@ def fill_notebook(notebook, values, cost, place, stand_ins=None):
             cell.source = fill(cell.source, values, place, stand_ins).replace("{{ cost }}", cost)
 
 
+def code_of(notebook):
+    """The code cells of a notebook."""
+    return [cell for cell in notebook.cells if cell.cell_type == "code"]
+
+
+def same_code(name):
+    """Whether a chapter's code is what its committed notebook ran, so that at most its words are new."""
+    done = committed().get(name)
+    return done is not None and [c.source for c in code_of(done)] == [c.source for c in code_of(to_notebook(name))]
+
+
+def with_new_words(name):
+    """The committed notebook of a chapter with its words as they are now; what its code gave stays."""
+    if not same_code(name):
+        raise BuildError(f"{name}: not only words changed, so it must run. Give: make notebooks NAMES={name}")
+    done, notebook = committed()[name], to_notebook(name)
+    for cell, ran in zip(code_of(notebook), code_of(done), strict=True):
+        cell.outputs, cell.execution_count = ran.outputs, ran.execution_count
+    for cell in notebook.cells:
+        cell.metadata.setdefault("tags", [])  # as papermill leaves them
+    cost = done.metadata["osrlib"]["cost"]
+    fill_notebook(notebook, glued(done), cost, name)
+    notebook.metadata = done.metadata | {"osrlib": notebook.metadata["osrlib"] | {"cost": cost}}
+    return notebook
+
+
 def flatten(tree, prefix=""):
     """A nested dict as one level: {"a": {"b": 1}} → {"a.b": 1}."""
     flat = {}

@@ -1,6 +1,7 @@
 """From chapters to a book: book/chapters/*.md, to notebooks, executed, to HTML.
 
     python -m tools.site notebooks [NAME ...]   refresh the committed notebooks (default: all)
+    python -m tools.site text [NAME ...]        the same where only words changed: without executing, in seconds
     python -m tools.site book                   execute every chapter afresh under _build and render _build/html
     python -m tools.site student                write _build/student: the chapters without their solutions
 
@@ -53,6 +54,14 @@ def write_student(address=None):
         nbformat.write(notebook, new / f"{name}.ipynb")
     take_place(new, folder)
     print(f"Wrote {len(chapters.names())} notebooks without solutions to {folder}")
+
+
+def write_text(names):
+    """Put changed words into committed notebooks, whose code need not run again."""
+    done = {name: chapters.with_new_words(name) for name in names}  # all of them, before anything is written
+    for name, notebook in done.items():
+        files.write(paths.NOTEBOOKS / f"{name}.ipynb", f"{nbformat.writes(notebook)}\n")
+    print(f"The words of {', '.join(names)} stand in the notebooks too")
 
 
 def write_pages(address=None):
@@ -143,7 +152,7 @@ def main():
     parser = argparse.ArgumentParser(
         prog="python -m tools.site", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("command", choices=["notebooks", "book", "student"])
+    parser.add_argument("command", choices=["notebooks", "text", "book", "student"])
     parser.add_argument("names", nargs="*", metavar="NAME", help="chapters to refresh")
     parser.add_argument("--jobs", type=int, help="chapters at a time (default: one for notebooks, else one a core)")
     parser.add_argument(
@@ -160,6 +169,8 @@ def main():
             build_book(arguments.jobs or execute.default_jobs(), arguments.address)
         elif arguments.command == "student":
             write_student(arguments.address)
+        elif arguments.command == "text":
+            write_text(arguments.names or chapters.names())
         elif missing := execute.missing_worlds():
             raise BuildError(f"Without {' and '.join(missing)} the committed notebooks would lose figures")
         else:
