@@ -17,7 +17,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from PIL import Image
 
-from osrlib import zoo
+from osrlib import scores, zoo
 from tools import chapters, pages, paths
 
 if sys.version_info >= (3, 11):
@@ -282,6 +282,14 @@ def test_the_lists_of_packages_agree():
     conda = yaml.safe_load((paths.ROOT / "environment.yml").read_text(encoding="utf-8"))["dependencies"]
     assert {"pip": ["--constraint constraints.txt", "--editable .[book,service,test]"]} in conda
     assert f"python {project()['requires-python']},<3.14" in conda
+
+
+def test_every_score_is_on_the_page_of_the_library():
+    page = (paths.BOOK / "api.md").read_text(encoding="utf-8")
+    (told,) = re.findall(r"automodule:: osrlib\.scores\n +:members: (.*)", page)
+    parts = {name for name, one in vars(scores).items() if getattr(one, "__module__", "").startswith("osrlib.scores.")}
+    left_out = parts - set(told.split(", "))
+    assert len(parts) > 20 and not left_out, f"add to the members of osrlib.scores in book/api.md: {left_out}"
 
 
 # ---------------------------------------------------------------------------------------------------------------------
