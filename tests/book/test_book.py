@@ -348,5 +348,5 @@ def test_the_cheat_sheets_six_lines_run(tmp_path, monkeypatch, digits):
     monkeypatch.chdir(tmp_path)
     space = {}
     exec(lines, space)
-    assert lines.count("\n") == 6 and space["labels"].tolist() == digits.labels[:2].tolist()
+    assert len(re.findall(r"^.+$", lines, re.MULTILINE)) == 6 and space["labels"].tolist() == digits.labels[:2].tolist()
     assert (tmp_path / "rule.safetensors").exists()
