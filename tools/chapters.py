@@ -100,6 +100,17 @@ def glued(notebook):
     return values
 
 
+def committed():
+    """The committed notebooks, but for those of new chapters: dict chapter → notebook."""
+    files = {name: paths.NOTEBOOKS / f"{name}.ipynb" for name in names()}
+    return {name: nbformat.read(file, as_version=4) for name, file in files.items() if file.exists()}
+
+
+def glued_by_number(notebooks):
+    """What notebooks glued, by the numbers of their chapters: {"06": {"alpha": "0.02"}}. notebooks: dict by name."""
+    return {name[:2]: glued(notebook) for name, notebook in notebooks.items()}
+
+
 def fill(text, values, place, stand_ins=None):
     """Put the numbers into a text: each glue role becomes its value, formatted.
 
@@ -123,6 +134,32 @@ def fill_notebook(notebook, values, cost, place, stand_ins=None):
     for cell in notebook.cells:
         if cell.cell_type == "markdown":
             cell.source = fill(cell.source, values, place, stand_ins).replace("{{ cost }}", cost)
+
+
+def code_of(notebook):
+    """The code cells of a notebook."""
+    return [cell for cell in notebook.cells if cell.cell_type == "code"]
+
+
+def same_code(name):
+    """Whether a chapter's code is what its committed notebook ran, so that at most its words are new."""
+    done = committed().get(name)
+    return done is not None and [c.source for c in code_of(done)] == [c.source for c in code_of(to_notebook(name))]
+
+
+def with_new_words(name):
+    """The committed notebook of a chapter with its words as they are now; what its code gave stays."""
+    if not same_code(name):
+        raise BuildError(f"{name}: not only words changed, so it must run. Give: make notebooks NAMES={name}")
+    done, notebook = committed()[name], to_notebook(name)
+    for cell, ran in zip(code_of(notebook), code_of(done), strict=True):
+        cell.outputs, cell.execution_count = ran.outputs, ran.execution_count
+    for cell in notebook.cells:
+        cell.metadata.setdefault("tags", [])  # as papermill leaves them
+    cost = done.metadata["osrlib"]["cost"]
+    fill_notebook(notebook, glued(done), cost, name)
+    notebook.metadata = done.metadata | {"osrlib": notebook.metadata["osrlib"] | {"cost": cost}}
+    return notebook
 
 
 def flatten(tree, prefix=""):

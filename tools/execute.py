@@ -164,9 +164,4 @@ def execute_all(names, folder, jobs, address=None):
 
 def costs():
     """What the committed notebooks say that their chapters took: dict name → text, which begins with the seconds."""
-    files = {name: paths.NOTEBOOKS / f"{name}.ipynb" for name in chapters.names()}
-    return {
-        name: nbformat.read(file, as_version=4).metadata["osrlib"]["cost"]
-        for name, file in files.items()
-        if file.exists()
-    }
+    return {name: notebook.metadata["osrlib"]["cost"] for name, notebook in chapters.committed().items()}

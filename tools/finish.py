@@ -44,7 +44,7 @@ WIDGET = re.compile(r'<script src=(?="\.\./playground/)')
 """The scripts of living parts, which would hold up the text below them: they run once the whole page is there."""
 FORMULA = re.compile(r'class="[^"]*\bmath\b')
 MATHJAX = re.compile(r'<script>window\.MathJax = [^\n]*</script>\n?|<script[^>]*src="[^"]*mathjax[^"]*"></script>\n?')
-FIGURE = re.compile(r'(<a [^>]*>\s*)?(<img [^>]*src="((?:\.\./)*_images/[^"]+\.png)"[^>]*>)')
+FIGURE = re.compile(r'(<a [^>]*>\s*(?:<span[^>]*>)?)?(<img [^>]*src="((?:\.\./)*_images/[^"]+\.png)"[^>]*>)')
 CLAIMS = re.compile(r'(?:<div class="output text_html"><p class="claim">(?:(?!</p>).)*</p>\s*</div>\s*)+', re.DOTALL)
 ICON = re.compile(r"(?:\.fa-[\w-]+:{1,2}before,?)+\{content:\"(?:\\([0-9a-f]+)|([^\"]))\"\}")
 FAMILY = re.compile(r"Font Awesome(?=\\? ?\d)")

@@ -1,6 +1,8 @@
-"""The pages that each build writes about itself: what was claimed, and what it took."""
+"""What a build puts into pages: links to terms, copies of figures, what was claimed, and what it took."""
 
+import base64
 import datetime
+import io
 import itertools
 import json
 import os
@@ -9,10 +11,14 @@ import re
 import subprocess
 import textwrap
 from importlib.metadata import version
+from typing import NamedTuple
+
+from PIL import Image
 
 import osrlib
 from osrlib import data, zoo
 from tools import paths
+from tools.chapters import BuildError
 
 PACKAGES = (
     "torch", "torchvision", "numpy", "scipy", "scikit-learn", "scikit-image", "matplotlib", "jupyter-book", "sphinx",
@@ -55,6 +61,53 @@ def link_terms(texts):
         return f"{{term}}`{match[0]} <{spelt[match['term'].lower()]}>`"
 
     return [pattern.sub(link, text) for text in texts]
+
+
+SMALL = re.compile(r"^\{\{ (fig-[\w-]+) \}\}$", re.MULTILINE)
+"""Where a page wants a small copy of a chapter's figure."""
+
+
+def with_figures(text, notebooks, folder):
+    """A page with small copies of the figures that it names, each a link to the figure itself.
+
+    notebooks: dict chapter → notebook, run; folder: where the copies go, beside the page.
+    """
+
+    def copy(match):
+        if (name := match[1]) not in drawn:
+            raise BuildError(f"A page wants {name}, which no chapter draws")
+        picture, words = Image.open(io.BytesIO(drawn[name].png)), drawn[name].alt
+        folder.mkdir(exist_ok=True)
+        picture.thumbnail((720, 720))  # shown at half of that, sharp on dense screens
+        picture.save(folder / f"{name}.png")
+        return f":::{{div}} osr-small\n[![{words}]({folder.name}/{name}.png)](#{name})\n:::"
+
+    drawn = figures(notebooks) if SMALL.search(text) else {}
+    return SMALL.sub(copy, text)
+
+
+class Figure(NamedTuple):
+    """A figure of the book, as a run of its chapter left it."""
+
+    chapter: str
+    caption: str
+    alt: str
+    png: bytes
+
+
+def figures(notebooks):
+    """The figures of chapters in the order of the book: dict name → :class:`Figure`."""
+    found = {}
+    for chapter, notebook in notebooks.items():
+        for cell in notebook.cells:
+            said = cell.metadata.get("mystnb", {})
+            drawn = [
+                output.data["image/png"] for output in cell.get("outputs", []) if "image/png" in output.get("data", {})
+            ]
+            if "figure" in said and drawn:
+                png = base64.b64decode(drawn[0])
+                found[said["figure"]["name"]] = Figure(chapter, said["figure"]["caption"], said["image"]["alt"], png)
+    return found
 
 
 def name_disclosures(notebook):

@@ -1,13 +1,15 @@
 """From chapters to a book: book/chapters/*.md, to notebooks, executed, to HTML.
 
     python -m tools.site notebooks [NAME ...]   refresh the committed notebooks (default: all)
+    python -m tools.site text [NAME ...]        the same where only words changed: without executing, in seconds
     python -m tools.site book                   execute every chapter afresh under _build and render _build/html
     python -m tools.site student                write _build/student: the chapters without their solutions
 
 Committed notebooks are executed one after the other, a book's chapters side by side (--jobs). In their text,
 {glue:text}`name:format` stands for a number that the chapter glued while it ran; it is filled in here, so that a reader
 in Colab sees it too. {{ cost }} stands for the time and memory that the chapter took. Prose pages take their numbers
-from osrlib/weights/reference.json, experiments/results/speed.json and experiments/results/deciding.json.
+from osrlib/weights/reference.json, experiments/results/speed.json and experiments/results/deciding.json, and from what
+chapters glued: `06.alpha` is chapter 6's `alpha`. In them {{ fig-NAME }} stands for a small copy of a chapter's figure.
 """
 
 import argparse
@@ -55,14 +57,16 @@ def write_student(address=None):
     print(f"Wrote {len(chapters.names())} notebooks without solutions to {folder}")
 
 
-def measured():
-    """What prose pages take their numbers from: dict name → number."""
-    results = {name: json.loads((paths.RESULTS / f"{name}.json").read_text("utf-8")) for name in ("speed", "deciding")}
-    return chapters.flatten(zoo.reference() | results)
+def write_text(names):
+    """Put changed words into committed notebooks, whose code need not run again."""
+    done = {name: chapters.with_new_words(name) for name in names}  # all of them, before anything is written
+    for name, notebook in done.items():
+        files.write(paths.NOTEBOOKS / f"{name}.ipynb", f"{nbformat.writes(notebook)}\n")
+    print(f"The words of {', '.join(names)} stand in the notebooks too")
 
 
 def write_pages(address=None, folder=None):
-    """What Jupyter Book reads besides notebooks: settings, style, and pages with their numbers.
+    """What Jupyter Book reads besides notebooks and prose: settings and style.
 
     folder: where to (default: _build/site).
     """
@@ -78,10 +82,23 @@ def write_pages(address=None, folder=None):
     for part in ("_static", "theme"):
         shutil.copytree(paths.BOOK / part, target / part)
     shutil.copy(paths.BOOK / "references.bib", target / "book")
-    values, costs = measured(), pages.cost_table(execute.costs())
+
+
+def measured(done):
+    """What prose pages take their numbers from: dict name → number. done: dict chapter → its notebook, run."""
+    results = {name: json.loads((paths.RESULTS / f"{name}.json").read_text("utf-8")) for name in ("speed", "deciding")}
+    return chapters.flatten(zoo.reference() | results | chapters.glued_by_number(done))
+
+
+def write_prose(done, folder=None):
+    """The pages of book/, with their numbers and figures. done, folder: as above."""
+    target = (folder or paths.SITE) / "book"
+    values, costs = measured(done), pages.cost_table(execute.costs())
+    stand_ins = chapters.flatten(chapters.glued_by_number(chapters.committed()))
     for page in paths.BOOK.glob("*.md"):
-        text = chapters.fill(page.read_text(encoding="utf-8"), values, page.name).replace("{{ costs }}", costs)
-        (target / "book" / page.name).write_text(text, encoding="utf-8")
+        text = chapters.fill(page.read_text(encoding="utf-8"), values, page.name, stand_ins)
+        text = pages.with_figures(text.replace("{{ costs }}", costs), done, target / "figures")
+        (target / page.name).write_text(text, encoding="utf-8")
 
 
 def build_book(jobs, address=None):
@@ -98,6 +115,7 @@ def build_book(jobs, address=None):
             cell.source = text
         pages.name_disclosures(notebook)
         nbformat.write(notebook, notebooks / f"{name}.ipynb")
+    write_prose(done)
     told = {name: notebook.metadata["osrlib"]["cost"] for name, notebook in done.items()}
     glued = {name: chapters.glued(notebook) for name, notebook in done.items()}
     made = {
@@ -150,7 +168,7 @@ def main():
     parser = argparse.ArgumentParser(
         prog="python -m tools.site", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("command", choices=["notebooks", "book", "student"])
+    parser.add_argument("command", choices=["notebooks", "text", "book", "student"])
     parser.add_argument("names", nargs="*", metavar="NAME", help="chapters to refresh")
     parser.add_argument("--jobs", type=int, help="chapters at a time (default: one for notebooks, else one a core)")
     parser.add_argument(
@@ -167,6 +185,8 @@ def main():
             build_book(arguments.jobs or execute.default_jobs(), arguments.address)
         elif arguments.command == "student":
             write_student(arguments.address)
+        elif arguments.command == "text":
+            write_text(arguments.names or chapters.names())
         elif missing := execute.missing_worlds():
             raise BuildError(f"Without {' and '.join(missing)} the committed notebooks would lose figures")
         else:

@@ -6,11 +6,10 @@
     python -m tools.teaching exam       _build/exam/SEED and, apart, its key: --seed, --count
 
 Slides are Markdown: a ``##`` opens a part of the session, a ``###`` a slide, whose notes begin with its minutes.
-``![](fig-name)`` is a figure of the book, {glue:text}`1.name:format` a number that chapter 1 glued while it ran.
+``![](fig-name)`` is a figure of the book, {glue:text}`01.name:format` a number that chapter 1 glued while it ran.
 """
 
 import argparse
-import base64
 import functools
 import json
 import re
@@ -18,12 +17,10 @@ import secrets
 import shutil
 import sys
 from html import escape
-from typing import NamedTuple
 
-import nbformat
 from markdown_it import MarkdownIt
 
-from tools import chapters, exam, paths
+from tools import chapters, exam, pages, paths
 from tools.chapters import BuildError
 
 SOURCE = paths.BOOK / "teaching"
@@ -48,45 +45,16 @@ PAGE = """<!doctype html>
 """
 
 
-class Figure(NamedTuple):
-    """A figure of the book, as its committed notebook holds it."""
-
-    chapter: str
-    caption: str
-    alt: str
-    png: bytes
+@functools.cache
+def figures():
+    """Every named figure, as its committed notebook holds it."""
+    return pages.figures(chapters.committed())
 
 
 @functools.cache
-def notebooks():
-    """The committed notebooks: dict chapter → notebook."""
-    return {name: nbformat.read(paths.NOTEBOOKS / f"{name}.ipynb", as_version=4) for name in chapters.names()}
-
-
-def figures():
-    """Every named figure, in the order of the book: dict name → :class:`Figure`."""
-    found = {}
-    for chapter, notebook in notebooks().items():
-        for cell in notebook.cells:
-            said = cell.metadata.get("mystnb", {})
-            if name := said.get("figure", {}).get("name"):
-                pictures = [
-                    output.data["image/png"] for output in cell.outputs if "image/png" in output.get("data", {})
-                ]
-                if not pictures:
-                    raise BuildError(f"{chapter}: {name} has no picture: make notebooks NAMES={chapter}")
-                png = base64.b64decode(pictures[0])
-                found[name] = Figure(chapter, said["figure"]["caption"], said["image"]["alt"], png)
-    return found
-
-
 def numbers():
-    """What the committed notebooks glued: dict "chapter.name" → text."""
-    return {
-        f"{int(chapter[:2])}.{name}": text
-        for chapter, notebook in notebooks().items()
-        for name, text in chapters.glued(notebook).items()
-    }
+    """What the committed notebooks glued: dict "01.name" → text."""
+    return chapters.flatten(chapters.glued_by_number(chapters.committed()))
 
 
 def sessions():
@@ -124,7 +92,7 @@ def ready(text, place):
 
 def covered():
     """The matrix of chapter 8 as an empty table: its scores down, its worlds across."""
-    outputs = [output for cell in notebooks()["08-beyond"].cells for output in cell.get("outputs", [])]
+    outputs = [output for cell in chapters.committed()["08-beyond"].cells for output in cell.get("outputs", [])]
     pages = "\n".join(output.get("data", {}).get("text/html", "") for output in outputs)
     data = json.loads(COVERED.search(pages)[1])
     worlds, blank = data["worlds"], "| " * len(data["worlds"])

@@ -162,14 +162,14 @@ def filled(catalogue, values, cost, place):
 def render(language):
     """The whole book with what is translated in the place of its source."""
     work = paths.BUILD / "translations" / language
+    done = chapters.committed()
     site.write_pages(folder=work)
-    values, costs = {}, {}
-    (work / "notebooks").mkdir()
-    for name in chapters.names():
-        done = nbformat.read(shutil.copy(paths.NOTEBOOKS / f"{name}.ipynb", work / "notebooks"), as_version=4)
-        values[f"notebooks/{name}"], costs[f"notebooks/{name}"] = chapters.glued(done), done.metadata["osrlib"]["cost"]
+    site.write_prose(done, work)
+    shutil.copytree(paths.NOTEBOOKS, work / "notebooks")
+    values = {f"notebooks/{name}": chapters.glued(notebook) for name, notebook in done.items()}
+    costs = {f"notebooks/{name}": notebook.metadata["osrlib"]["cost"] for name, notebook in done.items()}
     for page, file in catalogues(language).items():
-        catalogue = filled(read(file, language), values.get(page, site.measured()), costs.get(page, ""), page)
+        catalogue = filled(read(file, language), values.get(page, site.measured(done)), costs.get(page, ""), page)
         write(catalogue, work / "locale" / language / MESSAGES / f"{page}.po")
     shutil.copytree(paths.BOOK / "playground", work / "extra" / "playground")
     playground_export.write(work / "extra" / "playground")

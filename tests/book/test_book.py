@@ -3,6 +3,7 @@
 import ast
 import functools
 import inspect
+import json
 import re
 import subprocess
 import sys
@@ -14,8 +15,9 @@ import pytest
 import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+from PIL import Image
 
-from osrlib import zoo
+from osrlib import scores, zoo
 from tools import chapters, pages, paths
 
 if sys.version_info >= (3, 11):
@@ -50,7 +52,8 @@ def test_every_chapter_has_text_and_notebook_and_a_place():
 @every_chapter
 def test_a_notebook_is_made_from_its_text(name):
     done, fresh = committed(name), chapters.to_notebook(name)
-    assert done.metadata["osrlib"]["source_sha256"] == chapters.source_hash(name), f"run: make notebooks NAMES={name}"
+    stale = f"run: make {'text' if chapters.same_code(name) else 'notebooks'} NAMES={name}"
+    assert done.metadata["osrlib"]["source_sha256"] == chapters.source_hash(name), stale
     chapters.fill_notebook(fresh, chapters.glued(done), done.metadata["osrlib"]["cost"], name)
     assert [cell.source for cell in done.cells] == [cell.source for cell in fresh.cells]
 
@@ -279,3 +282,71 @@ def test_the_lists_of_packages_agree():
     conda = yaml.safe_load((paths.ROOT / "environment.yml").read_text(encoding="utf-8"))["dependencies"]
     assert {"pip": ["--constraint constraints.txt", "--editable .[book,service,test]"]} in conda
     assert f"python {project()['requires-python']},<3.14" in conda
+
+
+def test_every_score_is_on_the_page_of_the_library():
+    page = (paths.BOOK / "api.md").read_text(encoding="utf-8")
+    (told,) = re.findall(r"automodule:: osrlib\.scores\n +:members: (.*)", page)
+    parts = {name for name, one in vars(scores).items() if getattr(one, "__module__", "").startswith("osrlib.scores.")}
+    left_out = parts - set(told.split(", "))
+    assert len(parts) > 20 and not left_out, f"add to the members of osrlib.scores in book/api.md: {left_out}"
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Pages for students
+
+
+def page_of(name):
+    """A page's text as it is rendered, but for the links: its numbers filled in from the committed notebooks."""
+    text = (paths.BOOK / f"{name}.md").read_text(encoding="utf-8")
+    return chapters.fill(text, chapters.flatten(chapters.glued_by_number(chapters.committed())), name)
+
+
+ASKED = (
+    "noise", "other", "threshold", "99 %", "many unknown", "digits fail", "without unknown", "save", "sigmoid",
+    "next month",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("asked", ASKED)
+def test_a_question_has_two_sentences_a_link_and_a_figure(asked):
+    sections = re.split(r"^## ", page_of("questions"), flags=re.MULTILINE)[1:]
+    (section,) = (one for one in sections if asked in one.partition("\n")[0])
+    answer, where, figure = section.split("\n\n")[1:4]
+    assert len(sections) == len(ASKED) and len(re.findall(r"[.?!](?=\s|$)", answer)) == 2, answer
+    assert re.search(r"\]\(\.\./notebooks/[\w-]+\.ipynb#[\w-]+\)", where)
+    (name,) = re.findall(r"\{numref\}`(fig-[\w-]+)`", where)
+    assert figure.strip() == f"{{{{ {name} }}}}"
+
+
+def test_a_page_gets_small_copies_of_figures(tmp_path):
+    text = pages.with_figures("A\n\n{{ fig-twenty }}\n", chapters.committed(), tmp_path / "figures")
+    assert re.search(r"\[!\[Twenty dots .*\]\(figures/fig-twenty\.png\)\]\(#fig-twenty\)", text)
+    assert 300 < max(Image.open(tmp_path / "figures" / "fig-twenty.png").size) <= 720
+    with pytest.raises(chapters.BuildError, match="fig-none"):
+        pages.with_figures("{{ fig-none }}", chapters.committed(), tmp_path)
+
+
+CALLED = {"mnist-noise": "digits under noise", "small": "small digits", "faint": "faint digits", "empty": "empty pages"}
+
+
+def test_the_cheat_sheet_knows_where_scores_are_blind():
+    found = re.search(r'id="osr-matrix-data">(.*?)</script>', json.dumps(committed("08-beyond")).replace('\\"', '"'))
+    matrix = json.loads(found[1])
+    rows = dict(re.findall(r"^\| ([\w ]+) \| .* \| ([^|]+) \|$", page_of("cheat-sheet"), re.MULTILINE))
+    for score, refused in zip(matrix["scores"], matrix["refused"], strict=True):
+        shares = {CALLED.get(world, world): share for world, share in zip(matrix["worlds"], refused, strict=True)}
+        blind = ", ".join(world for world, share in shares.items() if share < 10)
+        assert rows[score] == (blind or f"none; weakest: {min(shares, key=shares.get)}"), score
+
+
+def test_the_cheat_sheets_six_lines_run(tmp_path, monkeypatch, digits):
+    (lines,) = re.findall(r"^```python\n(.*?)^```$", page_of("cheat-sheet"), re.MULTILINE | re.DOTALL)
+    (tmp_path / "my-images").mkdir()
+    for i in range(2):
+        Image.fromarray(digits.images[i]).resize((280, 280)).save(tmp_path / "my-images" / f"{i}.png")
+    monkeypatch.chdir(tmp_path)
+    space = {}
+    exec(lines, space)
+    assert len(re.findall(r"^.+$", lines, re.MULTILINE)) == 6 and space["labels"].tolist() == digits.labels[:2].tolist()
+    assert (tmp_path / "rule.safetensors").exists()

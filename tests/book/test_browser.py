@@ -994,6 +994,10 @@ ASKED = {
     "threshold": f"{CHAPTER}#two-lines",
     "p-value": "notebooks/08-beyond.html#p-values-what-a-refusal-is-worth",
     "my own images": "notebooks/10-your-turn.html#six-lines",
+    "how do I choose the threshold": f"{CHAPTER}#three-lines-that-promise-something",
+    "how do I save it": "notebooks/10-your-turn.html#keep-it",
+    "softmax or sigmoid": "book/questions.html#softmax-or-sigmoid",
+    "next month": "book/questions.html#is-it-still-valid-next-month",
 }
 
 
@@ -1109,3 +1113,18 @@ def test_print_leaves_the_text(page, site):
     for hidden in (".bd-sidebar-primary", ".bd-header-article", "#osr-explorer input"):
         assert not any(one.is_visible() for one in page.locator(hidden).all())
     assert page.locator("article h1, main h1").first.is_visible()
+
+
+def test_the_cheat_sheet_is_one_page(page, site):
+    page.goto(f"{site}/book/cheat-sheet.html")
+    page.wait_for_selector("mjx-container")  # formulas are taller than what they are made of
+    pages = page.pdf(format="A4", margin=dict.fromkeys(("top", "right", "bottom", "left"), "10mm"))
+    assert len(re.findall(rb"/Type\s*/Page\b", pages)) == 1
+
+
+def test_a_small_copy_leads_to_the_figure_itself(page, site):
+    page.goto(f"{site}/book/questions.html")
+    copies = page.locator(".osr-small a")
+    assert copies.count() == 10
+    copies.first.click()
+    page.wait_for_url("**/notebooks/01-closed-world.html#fig-confident")

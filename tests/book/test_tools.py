@@ -43,6 +43,26 @@ def test_numbers_are_filled_in_with_their_format():
             chapters.fill(text, values, "a page")
 
 
+def test_new_words_reach_a_notebook_and_new_code_must_run(tmp_path, monkeypatch):
+    text, notebook = (tmp_path / f"09-protocol.{kind}" for kind in ("md", "ipynb"))
+    shutil.copy(paths.CHAPTERS / text.name, text)
+    shutil.copy(paths.NOTEBOOKS / notebook.name, notebook)
+    monkeypatch.setattr(paths, "CHAPTERS", tmp_path)
+    monkeypatch.setattr(paths, "NOTEBOOKS", tmp_path)
+    source, before = text.read_text(encoding="utf-8"), notebook.read_text(encoding="utf-8")
+    text.write_text(source.replace("## Further reading", "## More to read"), encoding="utf-8")
+    run(monkeypatch, "text", "09-protocol")
+    after = notebook.read_text(encoding="utf-8")
+    assert after.count("## More to read") == 1 and chapters.source_hash("09-protocol") in after
+    text.write_text(source, encoding="utf-8")
+    run(monkeypatch, "text", "09-protocol")
+    assert notebook.read_text(encoding="utf-8") == before != after
+    text.write_text(source.replace("plots.style()", "plots.style() "), encoding="utf-8")
+    with pytest.raises(SystemExit, match="make notebooks NAMES=09-protocol"):
+        run(monkeypatch, "text", "09-protocol")
+    assert notebook.read_text(encoding="utf-8") == before
+
+
 def test_students_get_no_solutions(elsewhere, monkeypatch):
     run(monkeypatch, "student")
     for name in NAMES:

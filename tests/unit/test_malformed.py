@@ -151,7 +151,7 @@ GUARDED = {name: pair for name, pair in PUBLIC.items() if annotated(pair[0])}
 def test_every_public_argument_is_annotated_and_everything_annotated_is_guarded():
     assert len(GUARDED) > 100
     for name, (function, _) in PUBLIC.items():
-        assert name not in GUARDED or hasattr(function, "__wrapped__"), f"{name} looks at nothing"
+        assert name not in GUARDED or hasattr(function, "__wrapped__"), f"{name} stands below its module's checks.guard"
         for bare in set(inspect.signature(function).parameters) - set(annotated(function)) - {"self", "cls"}:
             assert any(re.fullmatch(one, f"{name}({bare})") for one in BARE), f"{name}: no annotation for {bare}"
 

@@ -31,7 +31,8 @@ def test_nothing_heavy_is_imported_before_it_is_needed():
 
 def test_the_library_is_imported_in_half_a_second_beyond_torch():
     code = "import time, torch; start = time.perf_counter(); import osrlib.detector; print(time.perf_counter() - start)"
-    assert min(float(python(code)) for _ in range(2)) < 0.5
+    took = min(float(python(code)) for _ in range(2))
+    assert took < 0.5, f"it took {took:.1f} s; if other programs were busy, try again without them"
 
 
 def test_modules_are_there_when_they_are_asked_for():
