@@ -11,6 +11,7 @@ import argparse
 import contextlib
 import datetime
 import html
+import logging
 import shutil
 import sys
 import uuid
@@ -32,16 +33,14 @@ from tools.chapters import BuildError
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 """What Chromium and Chrome are called where programs are found by name."""
 OPTIONS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-PRINTED = paths.BUILD / "printed"
-"""Where what is between page and book lies: the pictures of living parts, and the one document."""
-WIDTH = 642
-"""Of the text on paper, 170 mm, in the browser's pixels."""
+WIDTH = 658
+"""Of the text on paper, 174 mm, in the browser's pixels."""
 FONTS = Path(matplotlib.get_data_path()) / "fonts" / "ttf"
 FACES = (
     ("Book", "STIXGeneral", "normal", "normal"), ("Book", "STIXGeneralItalic", "normal", "italic"),
     ("Book", "STIXGeneralBol", "bold", "normal"), ("Book", "STIXGeneralBolIta", "bold", "italic"),
-    ("DejaVu Sans Mono", "DejaVuSansMono", "normal", "normal"), ("DejaVu Sans Mono", "DejaVuSansMono-Bold", "bold", "normal"),
-    ("DejaVu Sans", "DejaVuSans", "normal", "normal"),
+    ("DejaVu Sans Mono", "DejaVuSansMono", "normal", "normal"),
+    ("DejaVu Sans Mono", "DejaVuSansMono-Bold", "bold", "normal"), ("DejaVu Sans", "DejaVuSans", "normal", "normal"),
 )  # fmt: skip
 """Letters that matplotlib brings, so that paper is the same everywhere: name, file, weight, style."""
 TYPES = {".xhtml": "application/xhtml+xml", ".css": "text/css", ".png": "image/png", ".svg": "image/svg+xml"}
@@ -49,19 +48,25 @@ CONTAINER = """<?xml version="1.0" encoding="utf-8"?>
 <container xmlns="urn:oasis:names:tc:opendocument:xmlns:container" version="1.0"><rootfiles>
 <rootfile full-path="book/package.opf" media-type="application/oebps-package+xml"/></rootfiles></container>"""
 PAPER = """
+.admonition, .answer, pre { box-decoration-break: clone; }
 body { margin: 0; font: 10.5pt/1.42 Book, "DejaVu Sans", serif; hyphens: auto; text-align: justify; }
 h1, h2, h3, h4 { text-align: left; }
 section.chapter, nav { break-before: page; }
 section.cover { page: cover; padding-top: 40mm; text-align: center; }
 section.cover h1 { font-size: 30pt; text-align: center; }
 section.cover img { width: 100%; margin: 12mm 0; }
+.cell_output img { zoom: 0.8; }
+.still img { max-height: 130mm; }
+pre.long { font-size: 6.6pt; }
+#at-licences td:last-child { white-space: nowrap; }
 .see > [data-page]:not(:empty)::before { content: ", page "; }
+nav > ol { columns: 2; column-gap: 10mm; font-size: 9pt; }
 nav .see { display: flex; gap: 1em; justify-content: space-between; }
 nav li { text-align: left; break-inside: avoid; }
 nav > ol > li { margin-top: 0.45em; }
 nav > ol > li > .see { font-weight: bold; }
 nav .see > [data-page]:not(:empty)::before { content: ""; }
-@page { size: A4; margin: 22mm 20mm 20mm; @bottom-center { content: counter(page); font: 9pt Book; } }
+@page { size: A4; margin: 21mm 18mm 19mm; @bottom-center { content: counter(page); font: 9pt Book; } }
 @page cover { @bottom-center { content: none; } }
 """
 
@@ -96,7 +101,9 @@ def style(titles):
     heads = []
     for name, title in titles.items():
         told = title.replace("\\", "\\\\").replace('"', '\\"')
-        heads.append(f"#{name} {{ page: {name}; }} @page {name} {{ @top-right {{ content: \"{told}\"; font: 9pt Book; }} }}")
+        heads.append(
+            f'#{name} {{ page: {name}; }} @page {name} {{ @top-right {{ content: "{told}"; font: 9pt Book; }} }}'
+        )
     return "\n".join([*faces, PAPER, *heads])
 
 
@@ -108,7 +115,7 @@ def take(page, name):
     page.evaluate("document.documentElement.dataset.theme = 'light'")
     stills = {}
     for living in page.locator('article div[id^="osr-"]').all():
-        file = PRINTED / f"{name.replace('/', '-')}-{living.get_attribute('id')}.png"
+        file = paths.PRINTED / f"{name.replace('/', '-')}-{living.get_attribute('id')}.png"
         living.scroll_into_view_if_needed()
         page.wait_for_timeout(500)
         living.screenshot(path=file, scale="device", animations="disabled")
@@ -117,10 +124,19 @@ def take(page, name):
     return page.evaluate("(all) => printed.take(...all)", [name, names(), f"{paths.HTML.as_uri()}/", stills]), title
 
 
+@contextlib.contextmanager
+def whole():
+    """The book as one document, in a page of a browser."""
+    with browser() as opened:
+        page = opened.new_page(viewport={"width": WIDTH, "height": 900}, device_scale_factor=2)
+        assemble(page)
+        yield page
+
+
 def assemble(page):
-    """Every page's text in one document, which the browser then shows. Returns id → title of each."""
-    shutil.rmtree(PRINTED, ignore_errors=True)
-    PRINTED.mkdir(parents=True)
+    """Put every page's text into one document, which the browser then shows."""
+    shutil.rmtree(paths.PRINTED, ignore_errors=True)
+    paths.PRINTED.mkdir(parents=True)
     page.add_init_script(path=paths.BOOK / "theme" / "printed.js")
     texts, titles = [], {}
     for name in names():
@@ -145,28 +161,23 @@ def assemble(page):
 {"".join(texts)}
 <section class="chapter" id="at-solutions"><h1>{titles["at-solutions"]}</h1></section>
 </body></html>"""
-    file = PRINTED / "book.xhtml"
+    file = paths.PRINTED / "book.xhtml"
     file.write_text(document, encoding="utf-8")
     page.goto(file.as_uri(), wait_until="load")
     page.evaluate("printed.mend()")
-    return titles
 
 
 def write_pdf(target):
     """Print the book. target: path of the PDF."""
-    with browser() as opened:
-        page = opened.new_page(viewport={"width": 1000, "height": 900}, device_scale_factor=3)
-        assemble(page)
-        page.set_viewport_size({"width": WIDTH, "height": 900})
+    with whole() as page:
         page.emulate_media(media="print")
         page.evaluate("globalThis.MathJax = { options: { enableMenu: false }, startup: { typeset: true } }")
         page.add_script_tag(url=(paths.HTML / "_static" / "mathjax" / "tex-mml-chtml.js").as_uri())
         page.evaluate("MathJax.startup.promise")
-        print(page.evaluate("printed.fit()"))
-        once = PRINTED / "once.pdf"
-        for number in (False, True):  # the first time to see on which page each part lies
-            if number:
-                page.evaluate("(pages) => printed.number(pages)", numbers(once))
+        page.evaluate("printed.fit()")
+        once = paths.PRINTED / "once.pdf"
+        for numbered in ({}, None):  # the first time only to see on which page each part lies
+            page.evaluate("(pages) => printed.number(pages)", places(once) if numbered is None else numbered)
             page.pdf(path=once, prefer_css_page_size=True, print_background=True, outline=True, tagged=True)
     writer = pypdf.PdfWriter(clone_from=once)
     writer.add_metadata({"/Author": chapters.config()["author"], "/Subject": "Open-set recognition"})
@@ -174,7 +185,7 @@ def write_pdf(target):
         writer.write(file)
 
 
-def numbers(file):
+def places(file):
     """On which page of a PDF each of its named places lies: dict name → number, counted from 1."""
     reader = pypdf.PdfReader(file)
     return {
@@ -185,27 +196,27 @@ def numbers(file):
 
 def write_epub(target):
     """Cut the book into the files of an EPUB 3. target: its path."""
-    with browser() as opened:
-        page = opened.new_page(viewport={"width": 1000, "height": 900}, device_scale_factor=2)
-        assemble(page)
+    with whole() as page:
         parts = page.evaluate("printed.cut()")
         contents = page.evaluate("printed.list()")
-        page.set_viewport_size({"width": WIDTH, "height": 900})
-        cover = page.locator("section.cover").screenshot(type="png")
-    held = {"cover.png": cover, "nav.xhtml": xhtml("Contents", contents).encode()}
-    for name in ("pygments.css", "printed.css"):
-        folder = paths.HTML / "_static" if name == "pygments.css" else paths.BOOK / "theme"
-        held[name] = (folder / name).read_bytes()
+        cover = page.locator("section.cover").screenshot()
+    held = {
+        "cover.png": cover,
+        "nav.xhtml": xhtml("Contents", contents),
+        "pygments.css": (paths.HTML / "_static" / "pygments.css").read_bytes(),
+        "printed.css": (paths.BOOK / "theme" / "printed.css").read_bytes(),
+    }
     for part in parts:
-        held[f"{part['id']}.xhtml"] = xhtml(part["title"], part["text"]).encode()
-        held |= {f"images/{address.rpartition('/')[2]}": address for address in part["images"]}
-    held["package.opf"] = package(held, parts).encode()
+        held[f"{part['id']}.xhtml"] = xhtml(part["title"], part["text"])
+        for address in part["images"]:
+            file = Path(url2pathname(urlparse(address).path))
+            held[f"images/{file.name}"] = file.read_bytes()
+    held["package.opf"] = package(held, parts)
     with files.whole(target) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("mimetype", "application/epub+zip", zipfile.ZIP_STORED)  # first, and not packed
         archive.writestr("META-INF/container.xml", CONTAINER)
         for name, content in held.items():
-            data = content if isinstance(content, bytes) else Path(url2pathname(urlparse(content).path)).read_bytes()
-            archive.writestr(f"book/{name}", data)
+            archive.writestr(f"book/{name}", content)
 
 
 def xhtml(title, body):
@@ -213,33 +224,41 @@ def xhtml(title, body):
     return f"""<?xml version="1.0" encoding="utf-8"?>
 <!DOCTYPE html>
 <html xmlns="http://www.w3.org/1999/xhtml" xmlns:epub="http://www.idpf.org/2007/ops" lang="en" xml:lang="en"><head>
-<title>{html.escape(title)}</title><link rel="stylesheet" href="pygments.css"/><link rel="stylesheet" href="printed.css"/>
+<title>{html.escape(title)}</title>
+<link rel="stylesheet" href="pygments.css"/><link rel="stylesheet" href="printed.css"/>
 </head><body>{body}</body></html>"""
 
 
 def package(held, parts):
     """The list of an EPUB's files, and what the book is. held: its files by name; parts: as printed.cut gives them."""
     settings = chapters.config()
-    mathml = {f"{part['id']}.xhtml" for part in parts if part["mathml"]}
-    properties = {"nav.xhtml": "nav", "cover.png": "cover-image"} | dict.fromkeys(mathml, "mathml")
-    items = []
-    for i, name in enumerate(held):
-        also = f' properties="{properties[name]}"' if name in properties else ""
-        items.append(f'<item id="item-{i}" href="{name}" media-type="{TYPES[Path(name).suffix]}"{also}/>')
-    places = {name: i for i, name in enumerate(held)}
-    spine = "".join(f'<itemref idref="item-{places[name]}"/>' for name in ["nav.xhtml", *(f"{p['id']}.xhtml" for p in parts)])
-    now = datetime.datetime.now(datetime.timezone.utc)
+    title, author, address = (
+        html.escape(settings["title"]),
+        html.escape(settings["author"]),
+        settings["html"]["baseurl"],
+    )
+    order = ["nav.xhtml", *(f"{part['id']}.xhtml" for part in parts)]
+    special = {f"{part['id']}.xhtml": "mathml" for part in parts if part["mathml"]}
+    special |= {"nav.xhtml": "nav", "cover.png": "cover-image"}
+    places = {name: f"item-{i}" for i, name in enumerate(held)}
+    items = [
+        f'<item id="{place}" href="{name}" media-type="{TYPES[Path(name).suffix]}"'
+        + (f' properties="{special[name]}"/>' if name in special else "/>")
+        for name, place in places.items()
+    ]
+    spine = [f'<itemref idref="{places[name]}"/>' for name in order]
     return f"""<?xml version="1.0" encoding="utf-8"?>
 <package xmlns="http://www.idpf.org/2007/opf" version="3.0" unique-identifier="id" xml:lang="en">
 <metadata xmlns:dc="http://purl.org/dc/elements/1.1/">
-<dc:identifier id="id">urn:uuid:{uuid.uuid5(uuid.NAMESPACE_URL, settings["html"]["baseurl"] + osrlib.__version__)}</dc:identifier>
-<dc:title>{html.escape(settings["title"])}</dc:title>
-<dc:creator>{html.escape(settings["author"])}</dc:creator>
+<dc:identifier id="id">urn:uuid:{uuid.uuid5(uuid.NAMESPACE_URL, address + osrlib.__version__)}</dc:identifier>
+<dc:title>{title}</dc:title>
+<dc:creator>{author}</dc:creator>
 <dc:language>en</dc:language>
 <dc:rights>Text and figures: CC BY 4.0. Code: MIT.</dc:rights>
-<dc:source>{settings["html"]["baseurl"]}</dc:source>
-<meta property="dcterms:modified">{now:%Y-%m-%dT%H:%M:%SZ}</meta>
-<meta property="schema:accessMode">textual</meta><meta property="schema:accessMode">visual</meta>
+<dc:source>{address}</dc:source>
+<meta property="dcterms:modified">{datetime.datetime.now(datetime.timezone.utc):%Y-%m-%dT%H:%M:%SZ}</meta>
+<meta property="schema:accessMode">textual</meta>
+<meta property="schema:accessMode">visual</meta>
 <meta property="schema:accessModeSufficient">textual</meta>
 <meta property="schema:accessibilityFeature">alternativeText</meta>
 <meta property="schema:accessibilityFeature">MathML</meta>
@@ -248,12 +267,13 @@ def package(held, parts):
 <meta property="schema:accessibilitySummary">Figures have alternative texts; formulas are MathML with their TeX.</meta>
 </metadata>
 <manifest>{"".join(items)}</manifest>
-<spine>{spine}</spine></package>"""
+<spine>{"".join(spine)}</spine></package>"""
 
 
 def main():
     """Write what was asked for."""
     sys.stdout.reconfigure(errors="replace")
+    logging.getLogger("pypdf").setLevel(logging.ERROR)  # Chromium counts its objects otherwise
     parser = argparse.ArgumentParser(
         prog="python -m tools.printed", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -9,7 +9,20 @@ const printed = {};
 printed.LEFT_OUT = ".headerlink, script, noscript, link, style, button, input, details.hide, .sd-summary-state-marker";
 
 /* The attributes that stay on elements of HTML. */
-printed.KEPT = ["id", "class", "href", "src", "alt", "style", "colspan", "rowspan", "start", "width", "height", "data-page"];
+printed.KEPT = [
+  "id",
+  "class",
+  "href",
+  "src",
+  "alt",
+  "style",
+  "colspan",
+  "rowspan",
+  "start",
+  "width",
+  "height",
+  "data-page",
+];
 
 /* An element of HTML with attributes and children. */
 printed.el = (name, attributes = {}, ...children) => {
@@ -63,7 +76,7 @@ printed.formulas = () => {
     const text = globalThis.MathJax.startup.toMML(item.root);
     const formula = new DOMParser().parseFromString(text, "application/xml").documentElement;
     for (const one of [formula, ...formula.querySelectorAll("*")])
-      for (const { name } of [...one.attributes]) if (/^(data-.*|class)$/.test(name)) one.removeAttribute(name);
+      printed.strip(one, (name) => /^(data-.*|class)$/.test(name));
     formula.setAttribute("alttext", item.math.trim());
     item.typesetRoot.replaceWith(document.importNode(formula, true));
   }
@@ -71,20 +84,19 @@ printed.formulas = () => {
 
 /* Rules of style that stand among the text, as pandas writes them for its tables, go to the elements that they name. */
 printed.inline = (article) => {
-  for (const { sheet } of article.querySelectorAll("style"))
-    for (const rule of sheet?.cssRules ?? [])
-      for (const one of rule.selectorText ? article.querySelectorAll(rule.selectorText) : [])
-        one.style.cssText += rule.style.cssText;
+  const sheets = [...article.querySelectorAll("style")].flatMap(({ sheet }) => sheet ?? []);
+  const rules = sheets.flatMap((sheet) => [...sheet.cssRules]).filter((rule) => rule.selectorText);
+  for (const { selectorText, style } of rules)
+    for (const one of article.querySelectorAll(selectorText)) one.style.cssText += style.cssText;
 };
 
-/* What is folded is open; an answer keeps its name, since it is moved later. */
+/* What is folded is open: claims, and the answers to a quiz, which are moved later. */
 printed.unfold = (article) => {
   for (const part of article.querySelectorAll("details")) {
-    const title = part.querySelector("summary")?.textContent.trim();
     part.querySelector("summary")?.remove();
     const inner = part.querySelector(":scope > .sd-summary-content") ?? part;
     if (part.matches(".claims")) part.replaceWith(...part.childNodes);
-    else part.replaceWith(printed.el("div", { class: title === "Answer" ? "answer" : "admonition" }, ...inner.childNodes));
+    else part.replaceWith(printed.el("div", { class: "answer" }, ...inner.childNodes));
   }
 };
 
@@ -98,16 +110,21 @@ printed.relink = (article, root, pages) => {
   }
 };
 
+/* Takes away the attributes of an element that a test names. */
+printed.strip = (one, test) => {
+  for (const { name } of [...one.attributes]) if (test(name)) one.removeAttribute(name);
+};
+
 /* Ids that are unique in the whole book, addresses in full, and no attribute that only a script or a screen needs. */
 printed.tidy = (article, page) => {
   const seen = new Set();
-  for (const one of article.querySelectorAll("*")) {
-    if (one.namespaceURI !== "http://www.w3.org/1999/xhtml") continue;
+  const elements = [...article.querySelectorAll("*")];
+  for (const one of elements.filter((element) => element instanceof HTMLElement)) {
     if (one.matches("img")) one.setAttribute("src", one.src);
     if (one.id) one.id = printed.place(page, one.id);
     if (seen.has(one.id)) one.removeAttribute("id");
     seen.add(one.id);
-    for (const { name } of [...one.attributes]) if (!printed.KEPT.includes(name)) one.removeAttribute(name);
+    printed.strip(one, (name) => !printed.KEPT.includes(name));
   }
 };
 
@@ -118,8 +135,8 @@ printed.take = (page, pages, root, files) => {
   printed.inline(article);
   printed.still(article, files);
   printed.formulas();
-  printed.unfold(article);
   for (const one of article.querySelectorAll(printed.LEFT_OUT)) one.remove();
+  printed.unfold(article);
   printed.relink(article, root, pages);
   printed.tidy(article, page);
   const section = printed.el("section", { class: "chapter", id: printed.place(page) }, ...article.childNodes);
@@ -128,7 +145,12 @@ printed.take = (page, pages, root, files) => {
 
 /* A link to a place, and for paper its page, which number() fills in. */
 printed.see = (text, id) =>
-  printed.el("span", { class: "see" }, printed.el("a", { href: `#${id}` }, text), printed.el("span", { "data-page": id }));
+  printed.el(
+    "span",
+    { class: "see" },
+    printed.el("a", { href: `#${id}` }, text),
+    printed.el("span", { "data-page": id }),
+  );
 
 /* A chapter's solutions and answers move to the end of the book; links lead there and back. */
 printed.collect = (chapter, end) => {
@@ -175,8 +197,10 @@ printed.mend = () => {
   printed.contents(document.querySelector("nav > ol"));
 };
 
-/* What is wider than the paper is set smaller; returns by how much, for each. */
+/* Code with long lines, and what is wider than the paper, is set smaller; returns by how much, for each of the latter. */
 printed.fit = () => {
+  for (const code of document.querySelectorAll("pre"))
+    if (code.textContent.split("\n").some((line) => line.length > 98)) code.classList.add("long");
   const room = document.body.getBoundingClientRect().right;
   const shrunk = [];
   for (const one of document.querySelectorAll("table, mjx-container, .math, .output svg")) {
