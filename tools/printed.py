@@ -53,7 +53,7 @@ body { margin: 0; font: 10.5pt/1.42 Book, "DejaVu Sans", serif; hyphens: auto; t
 h1, h2, h3, h4 { text-align: left; }
 section.chapter, nav { break-before: page; }
 section.cover { page: cover; padding-top: 40mm; text-align: center; }
-section.cover h1 { font-size: 30pt; text-align: center; }
+section.cover .title { font-size: 30pt; font-weight: bold; }
 section.cover img { width: 100%; margin: 12mm 0; }
 .cell_output img { zoom: 0.8; }
 .still img { max-height: 130mm; }
@@ -109,15 +109,15 @@ def style(titles):
 
 def take(page, name):
     """The text of a rendered page as a section in XHTML, and its title."""
+    page.emulate_media(media="screen")
     page.goto((paths.HTML / f"{name}.html").as_uri(), wait_until="load")
     page.evaluate("globalThis.MathJax?.startup.promise")
-    page.emulate_media(media="print", color_scheme="light", reduced_motion="reduce")
-    page.evaluate("document.documentElement.dataset.theme = 'light'")
+    page.emulate_media(media="print")  # book.css hides there what is clicked
     stills = {}
     for living in page.locator('article div[id^="osr-"]').all():
         file = paths.PRINTED / f"{name.replace('/', '-')}-{living.get_attribute('id')}.png"
         living.scroll_into_view_if_needed()
-        page.wait_for_timeout(500)
+        page.wait_for_timeout(500)  # some wait until they are seen, then draw
         living.screenshot(path=file, scale="device", animations="disabled")
         stills[living.get_attribute("id")] = file.as_uri()
     title = page.locator("article h1").first.evaluate("(one) => one.firstChild.textContent")
@@ -128,7 +128,8 @@ def take(page, name):
 def whole():
     """The book as one document, in a page of a browser."""
     with browser() as opened:
-        page = opened.new_page(viewport={"width": WIDTH, "height": 900}, device_scale_factor=2)
+        size = {"viewport": {"width": WIDTH, "height": 900}, "device_scale_factor": 2}
+        page = opened.new_page(**size, color_scheme="light", reduced_motion="reduce")
         assemble(page)
         yield page
 
@@ -151,7 +152,7 @@ def assemble(page):
 <title>{html.escape(settings["title"])}</title>
 {"".join(f'<link rel="stylesheet" href="{file.as_uri()}"/>' for file in styles)}
 <style>{html.escape(style(titles), quote=False)}</style></head><body>
-<section class="cover"><h1>{html.escape(settings["title"])}</h1>
+<section class="cover"><p class="title">{html.escape(settings["title"])}</p>
 <p>Open-set recognition with a multi-task autoencoder</p>
 <img src="{(paths.HTML / "_static" / "teaser.png").as_uri()}" alt=""/>
 <p>{html.escape(settings["author"])}</p>
@@ -180,9 +181,21 @@ def write_pdf(target):
             page.evaluate("(pages) => printed.number(pages)", places(once) if numbered is None else numbered)
             page.pdf(path=once, prefer_css_page_size=True, print_background=True, outline=True, tagged=True)
     writer = pypdf.PdfWriter(clone_from=once)
+    name_once(writer.root_object["/Outlines"])
     writer.add_metadata({"/Author": chapters.config()["author"], "/Subject": "Open-set recognition"})
     with files.whole(target) as file:
         writer.write(file)
+
+
+def name_once(mark):
+    """Name a heading once in the outline, and all below it: where it begins a page, Chromium has its words twice."""
+    title = mark.get("/Title", "")
+    if title and title == 2 * title[: len(title) // 2]:
+        mark[pypdf.generic.NameObject("/Title")] = pypdf.generic.TextStringObject(title[: len(title) // 2])
+    child = mark.get("/First")
+    while child is not None:
+        name_once(child.get_object())
+        child = child.get_object().get("/Next")
 
 
 def places(file):
