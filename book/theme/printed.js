@@ -6,7 +6,8 @@
 const printed = {};
 
 /* What neither paper nor an e-reader has a use for: what is clicked, and code that only draws. */
-printed.LEFT_OUT = ".headerlink, script, noscript, link, style, button, input, details.hide, .sd-summary-state-marker";
+printed.LEFT_OUT =
+  ".headerlink, script, noscript, link, style, button, input, details.above-input, .sd-summary-state-marker";
 
 /* The attributes that stay on elements of HTML. */
 printed.KEPT = [
@@ -90,13 +91,12 @@ printed.inline = (article) => {
     for (const one of article.querySelectorAll(selectorText)) one.style.cssText += style.cssText;
 };
 
-/* What is folded is open: claims, and the answers to a quiz, which are moved later. */
+/* What is folded is open: claims, and what cells print. The answers to a quiz get a box, and are moved later. */
 printed.unfold = (article) => {
   for (const part of article.querySelectorAll("details")) {
     part.querySelector("summary")?.remove();
-    const inner = part.querySelector(":scope > .sd-summary-content") ?? part;
-    if (part.matches(".claims")) part.replaceWith(...part.childNodes);
-    else part.replaceWith(printed.el("div", { class: "answer" }, ...inner.childNodes));
+    const answer = part.querySelector(":scope > .sd-summary-content");
+    part.replaceWith(...(answer ? [printed.el("div", { class: "answer" }, ...answer.childNodes)] : part.childNodes));
   }
 };
 

@@ -99,7 +99,7 @@ def test_nothing_reaches_into_the_margins(pdf):
         assert grey.min() < 100 and min(grey[:, :edge].min(), grey[:, -edge:].min()) > 250, f"page {i + 1}"
 
 
-def test_no_figure_is_lost(pdf, paper, epub, screen, rendered):
+def test_no_figure_or_table_is_lost(pdf, paper, epub, screen, rendered):
     captions = [squeezed(one.get_text())[:30] for page in rendered for one in page.select("figcaption")]
     pictures = [one["src"].rpartition("/")[2] for page in rendered for one in page.find_all("img")]
     living = sum(len(page.select('div[id^="osr-"]')) for page in rendered)
@@ -108,6 +108,8 @@ def test_no_figure_is_lost(pdf, paper, epub, screen, rendered):
     for caption in captions:
         assert caption in on_paper and caption in on_screen
     assert {f"book/images/{name}" for name in pictures} <= set(epub.namelist())
+    tables = [squeezed(one.get_text()) for text in screen.values() for one in text.find_all("table")]
+    assert sorted(tables) == sorted(squeezed(one.get_text()) for page in rendered for one in page.find_all("table"))
     drawn = sum(1 for page in pdf for one in page.get_objects() if one.type == pypdfium2.raw.FPDF_PAGEOBJ_IMAGE)
     assert drawn >= len(pictures) + living
 
