@@ -32,14 +32,17 @@ test test-slow: export OMP_NUM_THREADS ?= 1
 book test test-slow train: export MALLOC_MMAP_MAX_ ?= 0
 book test test-slow train: export MALLOC_TRIM_THRESHOLD_ ?= 2147483647
 
-.PHONY: help book test test-slow test-all lint format notebooks text student slides figures handouts exam translations review \
-	release train bench mutation serve data clean
+.PHONY: help book pdf epub test test-slow test-all lint format notebooks text student slides figures handouts exam \
+	translations review release train bench mutation serve data clean
 
 help: ## lists this
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z -]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 book: data ## executes every chapter afresh and renders the page into _build/html
 	$(SITE)
+
+pdf epub: $(READY) _build/html/index.html ## writes what make book has rendered as a PDF or an EPUB; needs Chromium or Chrome
+	$(PY) -m tools.printed $@
 
 test: lint data ## checks the code, runs the tests, re-runs every notebook against what it printed
 	@$(NPM)

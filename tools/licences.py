@@ -175,5 +175,8 @@ def page():
             "|---|---|---|---|",
             *(f"| {what} | {said} | {of} | `{'`, `'.join(files.split())}` |" for what, said, of, files in BROUGHT),
             "",
+            "The PDF holds letters of MathJax's fonts, and of STIX and DejaVu, which come with matplotlib under "
+            "licences that allow it. The EPUB holds no font.",
+            "",
         ]
     )

