@@ -121,14 +121,14 @@ def open_figures(page, sizes):
 
 
 def full_size(image, source, theme="", instead=""):
-    """A picture as a link to itself. theme: the class of what is for one theme alone; instead: what it shows."""
+    """A picture as a link to itself. theme: the class of a picture for one theme alone; instead: what it shows."""
     if theme:
         image = (
             image.replace('class="', f'class="{theme} ') if 'class="' in image else f'<img class="{theme}"{image[4:]}'
         )
     instead = instead or source
     image = image.replace(source, instead)
-    return f'<a class="{f"full-size {theme}".strip()}" href="{instead}" title="full size">{image}</a>'
+    return f'<a class="full-size" href="{instead}" title="full size">{image}</a>'
 
 
 def lighter(file):

@@ -1043,28 +1043,27 @@ def test_a_page_loads_little(page, site, html, name, theme):
     assert figures and sum(sizes.values()) <= WEIGHTS[name], sizes
 
 
+@pytest.mark.parametrize("theme, other", [("light", "dark"), ("dark", "light")])
 @pytest.mark.parametrize("name", ["book/intro.html", "book/speed.html", CHAPTER])
-def test_figures_are_those_of_the_theme(page, site, name):
+def test_figures_are_those_of_the_theme(page, site, name, theme, other):
     files = set()
     page.on("request", lambda request: files.add(request.url.rpartition("/")[2]))
-    for theme, other in (("dark", "light"), ("light", "dark")):
-        files.clear()
-        page.emulate_media(color_scheme=theme)
-        page.goto(f"{site}/{name}", wait_until="networkidle")
-        shown, hidden = (page.locator(f"article .full-size.only-{one} > img") for one in (theme, other))
-        assert shown.count() == hidden.count() == page.locator("article .full-size").count() / 2 > 0
-        for image in shown.all():
-            image.scroll_into_view_if_needed()
-            page.wait_for_function("(image) => image.naturalWidth > 0", arg=image.element_handle())
-            source = image.get_attribute("src")
-            assert image.locator("..").get_attribute("href") == source and image.get_attribute("alt")
-            assert source.endswith("-dark.png") == (theme == "dark")
-            look = image.evaluate(
-                "(image) => [getComputedStyle(image).filter, getComputedStyle(image).backgroundColor]"
-            )
-            assert look == ["none", "rgba(0, 0, 0, 0)"]
-        assert not any(image.is_visible() for image in hidden.all())
-        assert not files & {image.get_attribute("src").rpartition("/")[2] for image in hidden.all()}
+    page.emulate_media(color_scheme=theme)
+    page.goto(f"{site}/{name}", wait_until="networkidle")
+    shown, hidden = (page.locator(f"article .full-size > img.only-{one}") for one in (theme, other))
+    assert shown.count() == hidden.count() == page.locator("article .full-size").count() / 2 > 0
+    for image in shown.all():
+        image.scroll_into_view_if_needed()
+        page.wait_for_function("(image) => image.naturalWidth > 0", arg=image.element_handle())
+        source = image.get_attribute("src")
+        assert image.locator("..").get_attribute("href") == source and image.get_attribute("alt")
+        assert source.endswith("-dark.png") == (theme == "dark")
+        look = image.evaluate("(image) => [getComputedStyle(image).filter, getComputedStyle(image).backgroundColor]")
+        assert look == ["none", "rgba(0, 0, 0, 0)"]
+    assert not any(image.locator("..").is_visible() for image in hidden.all())
+    captions = page.locator("article figure:has(img) figcaption").all()
+    assert all(caption.is_visible() for caption in captions) and (captions or name == "book/intro.html")
+    assert not files & {image.get_attribute("src").rpartition("/")[2] for image in hidden.all()}
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
