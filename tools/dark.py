@@ -13,9 +13,11 @@ import hashlib
 import numpy as np
 from IPython.core.formatters import BaseFormatter
 from IPython.core.pylabtools import print_figure
+from matplotlib.cm import ScalarMappable
 from matplotlib.collections import Collection
 from matplotlib.colors import ListedColormap, to_rgb, to_rgba
 from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.text import Text
@@ -32,6 +34,7 @@ READ, SEEN = 4.5, 3
 GREY = 0.08
 """How far apart red, green and blue of a grey may be."""
 STEPS = np.linspace(0, 1, 21)
+KINDS = AxesImage, Collection, Line2D, Patch, Text
 
 
 def contrast(one, other):
@@ -62,24 +65,22 @@ def legible(colour, ground):
 def darkened(figure):
     """The figure is one for the dark while the block lasts, and afterwards what it was."""
     figure.canvas.draw()  # there are no ticks before
-    artists = [artist for artist in figure.findobj() if isinstance(artist, (Collection, Line2D, Patch, Text))]
+    artists = [artist for artist in figure.findobj() if isinstance(artist, KINDS)]
     texts = [artist for artist in artists if isinstance(artist, Text) and artist.get_text()]
     for text in texts:
         parts = (text.get_bbox_patch(), getattr(text, "arrow_patch", None))
         artists += [part for part in parts if part is not None]
-    before = [(artist, vars(artist).copy()) for artist in artists]
-    try:
+    with contextlib.ExitStack() as afterwards:
         for artist in artists:
+            afterwards.callback(vars(artist).update, vars(artist).copy())
+            if isinstance(artist, ScalarMappable):
+                afterwards.callback(artist.set_cmap, artist.get_cmap())
             _turn(artist)
         for ground in (figure.patch, *(ax.patch for ax in figure.axes)):
             ground.set_facecolor("none")
         for text, ground in zip(texts, _grounds(figure, texts), strict=True):
             text.set_color(legible(text.get_color(), ground))
         yield
-    finally:
-        for artist, state in before:
-            vars(artist).update(state)
-        figure.stale = True
 
 
 def picture(figure):
@@ -125,6 +126,8 @@ def _turn(artist):
         )  # fmt: skip
     elif isinstance(artist, Patch):
         artist.set(facecolor=turned(artist.get_facecolor()), edgecolor=turned(artist.get_edgecolor()))
+    elif isinstance(artist, AxesImage):  # what is around and between its parts is no part of it
+        artist.set_cmap(artist.get_cmap().with_extremes(bad=turned(artist.get_cmap().get_bad())))
     elif isinstance(artist, Collection) and artist.get_array() is not None:
         colours = artist.get_cmap()(np.linspace(0, 1, 256))
         if (np.ptp(colours[:, :3], axis=1) < GREY).all():

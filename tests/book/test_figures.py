@@ -20,9 +20,21 @@ from tools import dark, execute, finish, paths
 
 SEEN = ("mnist", "fashion", "cifar10", "letters", "patches", "noise")
 RANDOM = np.random.default_rng(0)
+
+
+def cells_and_sheet():
+    """Cells in greys, with a word on a white ground among them, and a white picture on grey."""
+    _, (ax, sheet) = plt.subplots(1, 2)
+    ax.pcolormesh(np.eye(4), cmap="Greys")
+    ax.text(1, 1, "a word", bbox={"facecolor": "white"})
+    sheet.imshow(np.where(np.eye(4), np.nan, 1), cmap=plt.get_cmap("gray").with_extremes(bad="0.75"))
+    return ax
+
+
 FIGURES = {
     "histograms": lambda: plots.histograms({name: RANDOM.normal(size=50) for name in SEEN}, "norm", 1.5),
     "gallery": lambda: plots.gallery(RANDOM.integers(0, 255, (6, 28, 28)), ["a title"] * 6, columns=3),
+    "grey cells": cells_and_sheet,
     "confusion": lambda: plots.confusion(RANDOM.integers(0, 90, (4, 4))),
 }
 
@@ -77,10 +89,10 @@ def test_colours_of_worlds_stay_and_black_becomes_light():
     figure, ax = plt.subplots()
     (line,) = ax.plot([0, 1], color="black")
     image = ax.imshow(RANDOM.random((4, 4)))
-    colours = image.get_array().copy(), image.get_cmap()
+    colours = image.to_rgba(image.get_array())
     with dark.darkened(figure):
         assert dark.contrast(line.get_color()[:3], dark.GROUND) > 10
-        assert (image.get_array() == colours[0]).all() and image.get_cmap() == colours[1]
+        assert (image.to_rgba(image.get_array()) == colours).all()
         (grid,) = {tuple(line.get_color()) for line in ax.get_xgridlines()}
         assert 1.2 < dark.contrast(grid[:3], dark.GROUND) < 3
     assert line.get_color() == "black"
