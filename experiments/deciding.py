@@ -17,7 +17,7 @@ import torch
 from pytorch_ood.detector import KNN
 
 from experiments import study
-from osrlib import data, files, models, plots, zoo
+from osrlib import data, models, plots, zoo
 from osrlib.detector import OpenSetClassifier
 from osrlib.output import infer
 from osrlib.scores import SCORES, Seen
@@ -128,8 +128,7 @@ def draw(told):
         )
     axes[1].set(xscale="log", yscale="log", xlabel="images decided", ylabel="seconds")
     axes[1].legend()
-    with files.whole(study.PICTURES / "deciding.png") as file:
-        plt.gcf().savefig(file, format="png", dpi=160)
+    study.draw(plt.gcf(), "deciding")
 
 
 def main():

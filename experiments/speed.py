@@ -21,7 +21,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from experiments import study
-from osrlib import data, files, models, plots, training, zoo
+from osrlib import data, models, plots, training, zoo
 from osrlib.detector import OpenSetClassifier
 
 ROWS = study.BUILD / "speed.jsonl"
@@ -232,8 +232,7 @@ def draw(told):
     ax.axhline(CLOSED, color="black", linewidth=0.8)
     ax.set(xscale="log", xlabel="seconds of training", ylabel="closed-set accuracy", ylim=(0.94, 1))
     ax.legend()
-    with files.whole(study.PICTURES / "speed.png") as file:
-        plt.gcf().savefig(file, format="png", dpi=160)
+    study.draw(plt.gcf(), "speed")
 
 
 def main():

@@ -56,6 +56,17 @@ def write(file, content):
     print(f"Wrote {file}")
 
 
+def draw(figure, name, **options):
+    """Write a figure as a picture of the book, and as one for the dark beside it. options: of its savefig."""
+    from tools import dark  # not before: with it comes IPython, in processes whose memory is measured
+
+    file = PICTURES / f"{name}.png"
+    with files.whole(file) as light:
+        figure.savefig(light, format="png", dpi=160, **options)
+    with dark.darkened(figure), files.whole(dark.name(file)) as second:
+        figure.savefig(second, format="png", dpi=160, **options)
+
+
 def rounded(tree):
     """Floats with six significant digits: more would be noise."""
     if isinstance(tree, dict):

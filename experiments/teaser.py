@@ -24,9 +24,7 @@ def draw_teaser():
         for diff, label in zip(decision.scores[:, 1], decision.labels, strict=True)
     ]
     plots.style()
-    figure = plots.reconstructions(infer(model, chosen), titles).figure
-    with files.whole(study.PICTURES / "teaser.png") as png:
-        figure.savefig(png, format="png", bbox_inches="tight", dpi=160)
+    study.draw(plots.reconstructions(infer(model, chosen), titles).figure, "teaser", bbox_inches="tight")
 
 
 def draw_card():

@@ -17,7 +17,7 @@ from traitlets.config import Config
 
 from osrlib import data, files
 from osrlib.speed import remember
-from tools import chapters, paths
+from tools import chapters, dark, paths
 from tools.chapters import GRADED, BuildError, fill_notebook, glued, to_notebook
 from tools.kernels import by_files
 
@@ -28,19 +28,21 @@ def missing_worlds():
     return [name for name in ("fashion", "cifar10") if not ready[name][0]]
 
 
-def run_cells(raw):
-    """Run a notebook, a path, in its place. Returns what it has become."""
+def run_cells(raw, themes=False):
+    """Run a notebook, a path, in its place. Returns what it has become. themes: draw figures for the dark too."""
+    more = [f"--IPKernelApp.extensions={dark.__name__}"] if themes else []
     with by_files() as settings:
         return papermill.execute_notebook(
             raw, raw, kernel_name="python3", cwd=paths.NOTEBOOKS, progress_bar=sys.stderr.isatty(),
-            config=Config(KernelManager=settings),
+            config=Config(KernelManager=settings), extra_arguments=more,
         )  # fmt: skip
 
 
-def execute(name, target, told=None, address=None):
+def execute(name, target, told=None, address=None, themes=False):
     """Run one chapter from its source and write the notebook to ``target``: what it took, as a dict.
 
-    told: what its box says of time and memory (default: what it took now); address: as in :func:`chapters.config`.
+    told: what its box says of time and memory (default: what it took now); address: as in :func:`chapters.config`;
+    themes: as in :func:`run_cells`.
     """
     raw = paths.BUILD / "run" / f"{name}.ipynb"
     raw.parent.mkdir(parents=True, exist_ok=True)
@@ -48,7 +50,7 @@ def execute(name, target, told=None, address=None):
     start, memory = time.perf_counter(), PeakMemory()
     try:
         with memory:
-            run = run_cells(raw)
+            run = run_cells(raw, themes)
     except papermill.PapermillExecutionError as error:
         message = re.sub(r"\x1b\[[0-9;]*m", "", "\n".join(error.traceback))
         place = f"{name}, cell {error.cell_index} (In [{error.exec_count}])"
@@ -112,7 +114,7 @@ def default_jobs():
     return max(1, min(os.cpu_count(), psutil.virtual_memory().available // MEMORY))
 
 
-def execute_all(names, folder, jobs, address=None):
+def execute_all(names, folder, jobs, address=None, themes=False):
     """Run chapters, so many at a time, saying how far it is: dict name → what it took.
 
     Alone, a chapter measures its own cost. Side by side, chapters share cores and results, and a reader in Colab does
@@ -125,6 +127,7 @@ def execute_all(names, folder, jobs, address=None):
     # no chapter asks the network again for a world that could not be had; kernels run in another folder than this
     os.environ.setdefault("OSRLIB_OFFLINE", "1")
     os.environ["OSRLIB_DATA"] = str(data.cache_dir().resolve())
+    os.environ["PYTHONPATH"] = os.pathsep.join([str(paths.ROOT), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)
     jobs = min(jobs, len(names))
     # kernels that run side by side share the cores instead of fighting for them
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, os.cpu_count() // jobs)))
@@ -140,7 +143,7 @@ def execute_all(names, folder, jobs, address=None):
         # Ctrl-C reaches this process alone, which ends the others
         before = signal.signal(signal.SIGINT, signal.SIG_IGN)
         running = {
-            pool.submit(execute, name, folder / f"{name}.ipynb", told.get(name), address): name
+            pool.submit(execute, name, folder / f"{name}.ipynb", told.get(name), address, themes): name
             for name in longest_first
         }
         signal.signal(signal.SIGINT, before)

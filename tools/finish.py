@@ -6,14 +6,15 @@
 import io
 import json
 import re
+from pathlib import PurePosixPath
 
 import numpy as np
 import yaml
 from fontTools import subset
 from fontTools.ttLib import TTFont
-from PIL import Image
+from PIL import Image, ImageColor
 
-from tools import paths
+from tools import dark, paths
 
 TIDY = (
     # the theme brings its icons twice, as a font and as a script of 1.5 MB: the font is enough
@@ -44,7 +45,9 @@ WIDGET = re.compile(r'<script src=(?="\.\./playground/)')
 """The scripts of living parts, which would hold up the text below them: they run once the whole page is there."""
 FORMULA = re.compile(r'class="[^"]*\bmath\b')
 MATHJAX = re.compile(r'<script>window\.MathJax = [^\n]*</script>\n?|<script[^>]*src="[^"]*mathjax[^"]*"></script>\n?')
-FIGURE = re.compile(r'(<a [^>]*>\s*(?:<span[^>]*>)?)?(<img [^>]*src="((?:\.\./)*_images/[^"]+\.png)"[^>]*>)')
+FIGURE = re.compile(
+    r'(<a [^>]*>\s*(?:<span[^>]*>)?)?(<img [^>]*src="((?:\.\./)*_images/[^"]+\.png)"[^>]*>)(?(1)((?:</span>)?\s*</a>)?)'
+)
 CLAIMS = re.compile(r'(?:<div class="output text_html"><p class="claim">(?:(?!</p>).)*</p>\s*</div>\s*)+', re.DOTALL)
 ICON = re.compile(r"(?:\.fa-[\w-]+:{1,2}before,?)+\{content:\"(?:\\([0-9a-f]+)|([^\"]))\"\}")
 FAMILY = re.compile(r"Font Awesome(?=\\? ?\d)")
@@ -56,6 +59,8 @@ NEAR, FAR = 12, 24
 
 def finish(html):
     """Do all of it. html: the folder of the rendered pages."""
+    for file in (html / "_static").glob("*-dark.png"):  # no page names them, so they are not with those that pages name
+        file.rename(html / "_images" / file.name)
     sizes = {file.name: lighter(file) for file in [*(html / "_images").glob("*.png"), html / "_static/playground.png"]}
     for page in html.rglob("*.html"):
         page.write_text(tidy(page.read_text(encoding="utf-8"), sizes), encoding="utf-8")
@@ -95,33 +100,61 @@ def fold_claims(page):
 
 
 def open_figures(page, sizes):
-    """Figures lead to their full size and, but for the first, load when they come near."""
+    """Figures lead to their full size and load when they come near, which one for the other theme never does.
+
+    The first of a page loads at once, where it has no second picture.
+    """
     count = 0
 
     def link(match):
         nonlocal count
-        before, image, source = match.groups()
+        before, image, source, after = match.groups()
         width, height = sizes[source.rpartition("/")[2]]
+        second = dark.name(PurePosixPath(source))
         size = "" if " width=" in image or " style=" in image else f' width="{width}" height="{height}"'
-        lazily = ' loading="lazy"' if count else ""
+        lazily = ' loading="lazy"' if count or second.name in sizes else ""
         count += 1
         image = image.replace("<img", f"<img{size}{lazily}", 1)
-        return before + image if before else f'<a class="full-size" href="{source}" title="full size">{image}</a>'
+        if second.name in sizes:
+            return full_size(image, source, "only-light") + full_size(image, source, "only-dark", str(second))
+        return f"{before}{image}{after or ''}" if before else full_size(image, source)
 
     return FIGURE.sub(link, page)
 
 
+def full_size(image, source, theme="", instead=""):
+    """A picture as a link to itself. theme: the class of a picture for one theme alone; instead: what it shows."""
+    if theme:
+        image = (
+            image.replace('class="', f'class="{theme} ') if 'class="' in image else f'<img class="{theme}"{image[4:]}'
+        )
+    instead = instead or source
+    image = image.replace(source, instead)
+    return f'<a class="full-size" href="{instead}" title="full size">{image}</a>'
+
+
 def lighter(file):
-    """Pack a picture into 256 colours where that changes none visibly; returns its (width, height)."""
-    image = Image.open(file)
-    if image.mode == "RGBA" and image.getextrema()[3] != (255, 255):  # what lies behind shines through
-        return image.size
-    image = image.convert("RGB")
-    few = image.quantize(256, method=Image.Quantize.MAXCOVERAGE, kmeans=3, dither=Image.Dither.NONE)
-    apart = np.abs(np.asarray(few.convert("RGB"), np.int16) - np.asarray(image)).max(axis=2)
+    """Pack a picture into 256 colours where that changes none visibly; returns its (width, height).
+
+    Where nothing is drawn, what lies behind shines through; what is half drawn, the rims of letters and lines, is mixed
+    with the theme's ground in the dark.
+    """
+    image = Image.open(file).convert("RGBA")
+    empty = np.asarray(image)[..., 3] == 0
+    seen = Image.alpha_composite(Image.new("RGBA", image.size, dark.THEME), image).convert("RGB")
+    few = seen.quantize(256 - empty.any(), method=Image.Quantize.MAXCOVERAGE, kmeans=3, dither=Image.Dither.NONE)
+    apart = np.abs(np.asarray(few.convert("RGB"), np.int16) - np.asarray(seen)).max(axis=2)
+    if apart.max() > FAR or (apart > NEAR).mean() >= 0.002:
+        best, options = image if empty.any() else seen, {}
+    elif empty.any():
+        palette = few.getpalette()
+        nothing = len(palette) // 3
+        best, options = Image.fromarray(np.where(empty, nothing, few).astype(np.uint8)), {"transparency": nothing}
+        best.putpalette([*palette, *ImageColor.getrgb(dark.THEME)])
+    else:
+        best, options = few, {}
     packed = io.BytesIO()
-    best = few if apart.max() <= FAR and (apart > NEAR).mean() < 0.002 else image
-    best.save(packed, "PNG", optimize=True)
+    best.save(packed, "PNG", optimize=True, **options)
     if packed.tell() < file.stat().st_size:
         file.write_bytes(packed.getvalue())
     return image.size

@@ -26,7 +26,7 @@ import yaml
 import osrlib
 from osrlib import files, zoo
 from osrlib.speed import remember
-from tools import cards, chapters, execute, finish, licences, pages, paths, playground_export
+from tools import cards, chapters, dark, execute, finish, licences, pages, paths, playground_export
 from tools.chapters import BuildError
 
 ARCHIVE = f"{chapters.DISTRIBUTION}.zip"
@@ -106,7 +106,7 @@ def build_book(jobs, address=None):
     remember.forget()
     write_pages(address)
     notebooks, start = paths.SITE / "notebooks", time.perf_counter()
-    took = execute.execute_all(chapters.names(), notebooks, jobs, address)
+    took = execute.execute_all(chapters.names(), notebooks, jobs, address, themes=True)
     built = time.perf_counter() - start
     done = {name: nbformat.read(notebooks / f"{name}.ipynb", as_version=4) for name in chapters.names()}
     for name, notebook in done.items():
@@ -114,6 +114,7 @@ def build_book(jobs, address=None):
         for cell, text in zip(prose, pages.link_terms([cell.source for cell in prose]), strict=True):
             cell.source = text
         pages.name_disclosures(notebook)
+        dark.take(notebook, paths.SITE / "extra" / "_images")
         nbformat.write(notebook, notebooks / f"{name}.ipynb")
     write_prose(done)
     told = {name: notebook.metadata["osrlib"]["cost"] for name, notebook in done.items()}

@@ -16,6 +16,7 @@
   addEventListener("beforeprint", () => {
     theme = page.dataset.theme;
     page.dataset.theme = "light";
+    for (const image of document.querySelectorAll("img.only-light")) image.loading = "eager";
     open(true);
   });
   addEventListener("afterprint", () => {

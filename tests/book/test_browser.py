@@ -1056,16 +1056,75 @@ def weight(file):
     return len(content if file.suffix in (".png", ".woff", ".woff2") else gzip.compress(content, 9))
 
 
+@pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("name", WEIGHTS)
-def test_a_page_loads_little(page, site, html, name):
+def test_a_page_loads_little(page, site, html, name, theme):
     files = set()
+    page.emulate_media(color_scheme=theme)
     page.on("request", lambda request: files.add(request.url.partition("?")[0].removeprefix(site + "/")))
     page.goto(f"{site}/{name}", wait_until="networkidle")
-    page.evaluate("document.querySelectorAll('img').forEach((image) => { image.loading = 'eager'; })")
+    images = page.locator(f"article img:not(.only-{'dark' if theme == 'light' else 'light'})")
+    images.evaluate_all("(all) => all.forEach((image) => { image.loading = 'eager'; })")
     page.wait_for_load_state("networkidle")
     sizes = {file: weight(html / file) for file in files if "bank" not in file}
-    figures = page.locator("article img").evaluate_all("(all) => all.every((image) => image.naturalWidth > 0)")
+    figures = images.evaluate_all("(all) => all.every((image) => image.naturalWidth > 0)")
     assert figures and sum(sizes.values()) <= WEIGHTS[name], sizes
+
+
+@pytest.mark.parametrize("theme, other", [("light", "dark"), ("dark", "light")])
+@pytest.mark.parametrize("name", ["book/intro.html", "book/speed.html", CHAPTER])
+def test_figures_are_those_of_the_theme(page, site, name, theme, other):
+    files = set()
+    page.on("request", lambda request: files.add(request.url.rpartition("/")[2]))
+    page.emulate_media(color_scheme=theme)
+    page.goto(f"{site}/{name}", wait_until="networkidle")
+    shown, hidden = (page.locator(f"article .full-size > img.only-{one}") for one in (theme, other))
+    assert shown.count() == hidden.count() == page.locator("article .full-size").count() / 2 > 0
+    for image in shown.all():
+        image.scroll_into_view_if_needed()
+        page.wait_for_function("(image) => image.naturalWidth > 0", arg=image.element_handle())
+        source = image.get_attribute("src")
+        assert image.locator("..").get_attribute("href") == source and image.get_attribute("alt")
+        assert source.endswith("-dark.png") == (theme == "dark")
+        look = image.evaluate("(image) => [getComputedStyle(image).filter, getComputedStyle(image).backgroundColor]")
+        assert look == ["none", "rgba(0, 0, 0, 0)"]
+    assert not any(image.locator("..").is_visible() for image in hidden.all())
+    captions = page.locator("article figure:has(img) figcaption").all()
+    assert all(caption.is_visible() for caption in captions) and (captions or name == "book/intro.html")
+    assert not files & {image.get_attribute("src").rpartition("/")[2] for image in hidden.all()}
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize(
+    "name, told",
+    [
+        ("book/intro.html", "From an image to a decision"),
+        ("notebooks/05-multitask-autoencoder.html", "The report's mul"),
+    ],
+)
+def test_a_diagram_is_read_on_a_phone_in_both_themes(page, site, name, told, theme):
+    page.set_viewport_size(PHONE)
+    page.emulate_media(color_scheme=theme)
+    page.goto(f"{site}/{name}")
+    diagram = page.get_by_role("img", name=told)
+    box = diagram.bounding_box()
+    assert box["x"] >= 0 and box["x"] + box["width"] <= PHONE["width"]
+    texts = diagram.locator("text")
+    sizes = texts.evaluate_all("(all) => all.map((text) => text.getBoundingClientRect().height)")
+    assert len(sizes) > 10 and min(sizes) >= 10
+    (ink,) = set(texts.evaluate_all("(all) => all.map((text) => getComputedStyle(text).fill)"))
+    red, green, blue = map(int, re.findall(r"\d+", ink)[:3])
+    assert min(red, green, blue) > 150 if theme == "dark" else max(red, green, blue) < 80
+
+
+def test_a_dark_page_prints_its_light_figures(page, site):
+    page.emulate_media(color_scheme="dark")
+    page.goto(f"{site}/{CHAPTER}", wait_until="networkidle")
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    page.wait_for_load_state("networkidle")
+    images = page.locator("article img.only-light")
+    assert images.evaluate_all("(all) => all.every((image) => image.checkVisibility() && image.naturalWidth > 0)")
+    assert not any(image.is_visible() for image in page.locator("article img.only-dark").all())
 
 
 def test_a_phone_gets_figures_in_full_size_and_claims_in_one_line(browser, site):

@@ -1,0 +1,138 @@
+"""Figures for the dark: what they change and what not; and the diagram of the report's model, which says what is so."""
+
+import base64
+import hashlib
+import re
+from xml.etree import ElementTree
+
+import matplotlib as mpl
+import matplotlib.pyplot as plt
+import nbformat
+import numpy as np
+import pytest
+from IPython.core.pylabtools import print_figure
+from matplotlib.colors import same_color
+from matplotlib.text import Text
+from PIL import Image
+
+from osrlib import models, plots, zoo
+from tools import dark, execute, finish, paths
+
+SEEN = ("mnist", "fashion", "cifar10", "letters", "patches", "noise")
+RANDOM = np.random.default_rng(0)
+
+
+def cells_and_sheet():
+    """Cells in greys, with a word on a white ground among them, and a white picture on grey."""
+    _, (ax, sheet) = plt.subplots(1, 2)
+    ax.pcolormesh(np.eye(4), cmap="Greys")
+    ax.text(1, 1, "a word", bbox={"facecolor": "white"})
+    sheet.imshow(np.where(np.eye(4), np.nan, 1), cmap=plt.get_cmap("gray").with_extremes(bad="0.75"))
+    return ax
+
+
+FIGURES = {
+    "histograms": lambda: plots.histograms({name: RANDOM.normal(size=50) for name in SEEN}, "norm", 1.5),
+    "gallery": lambda: plots.gallery(RANDOM.integers(0, 255, (6, 28, 28)), ["a title"] * 6, columns=3),
+    "grey cells": cells_and_sheet,
+    "confusion": lambda: plots.confusion(RANDOM.integers(0, 90, (4, 4))),
+}
+
+
+@pytest.fixture(autouse=True)
+def book_style():
+    with mpl.rc_context(), plt.ioff():
+        plt.switch_backend("agg")
+        plots.style()
+        yield
+    plt.close("all")
+
+
+def pixels(png):
+    return np.asarray(Image.open(png).convert("RGBA")).astype(int)
+
+
+@pytest.mark.parametrize("kind", FIGURES)
+def test_a_figure_is_afterwards_what_it_was(kind, tmp_path):
+    figure = FIGURES[kind]().figure
+    _, before = print_figure(figure), print_figure(figure)  # some layouts settle with the second drawing
+    second = tmp_path / "second.png"
+    second.write_bytes(base64.b64decode(dark.picture(figure)))
+    assert print_figure(figure) == before
+    (tmp_path / "first.png").write_bytes(before)
+    light, turned = pixels(tmp_path / "first.png"), pixels(second)
+    assert light.shape == turned.shape and (turned[0, :, 3] == 0).all() and (turned[..., 3] == 0).mean() > 0.05
+
+
+@pytest.mark.parametrize("kind", FIGURES)
+def test_all_text_can_be_read(kind):
+    ax = FIGURES[kind]()
+    cells = {}
+    if kind == "confusion":  # seaborn writes into the middle of each cell
+        colours = ax.collections[0].to_rgba(ax.collections[0].get_array().ravel())[:, :3]
+        cells = dict(zip(ax.texts, colours, strict=True))
+    with dark.darkened(ax.figure):
+        texts = [text for text in ax.figure.findobj(Text) if text.get_text() and text.get_visible()]
+        assert len(texts) > 5
+        for text in texts:
+            assert dark.contrast(text.get_color(), cells.get(text, dark.GROUND)) >= 4.5
+
+
+def test_colours_of_worlds_stay_and_black_becomes_light():
+    shown = {name: colour for name, colour in plots.COLOURS.items() if dark.contrast(colour, dark.GROUND) >= 3}
+    grey = {name for name, colour in shown.items() if len({*colour[1::2]}) == 1}
+    assert set(SEEN) <= set(shown) - grey
+    for name, colour in plots.COLOURS.items():
+        if name in shown and name not in grey:
+            assert same_color(dark.turned(colour), colour)
+        assert dark.contrast(dark.turned(colour)[:3], dark.GROUND) >= 3
+    figure, ax = plt.subplots()
+    (line,) = ax.plot([0, 1], color="black")
+    image = ax.imshow(RANDOM.random((4, 4)))
+    colours = image.to_rgba(image.get_array())
+    with dark.darkened(figure):
+        assert dark.contrast(line.get_color()[:3], dark.GROUND) > 10
+        assert (image.to_rgba(image.get_array()) == colours).all()
+        (grid,) = {tuple(line.get_color()) for line in ax.get_xgridlines()}
+        assert 1.2 < dark.contrast(grid[:3], dark.GROUND) < 3
+    assert line.get_color() == "black"
+
+
+def test_a_build_draws_figures_for_both_themes_and_a_notebook_for_one(tmp_path, monkeypatch):
+    source = "import matplotlib.pyplot as plt\nplt.plot([1, 2], color='black')\nplt.show()"
+    (tmp_path / "99-made-up.md").write_text(f"# Made up\n\n```{{code-cell}} ipython3\n{source}\n```\n")
+    monkeypatch.setattr(paths, "CHAPTERS", tmp_path)
+    monkeypatch.setattr(paths, "BUILD", tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(paths.ROOT))
+    light = []
+    for themes in (False, True):
+        execute.execute("99-made-up", tmp_path / "made.ipynb", themes=themes)
+        notebook = nbformat.read(tmp_path / "made.ipynb", as_version=4)
+        data = notebook.cells[-1].outputs[-1]["data"]
+        assert (dark.MIME in data) == themes
+        light.append(data["image/png"])
+    assert light[0] == light[1]
+    dark.take(notebook, tmp_path / "taken")
+    assert set(notebook.cells[-1].outputs[-1]["data"]) == {"text/plain", "image/png"}
+    (file,) = (tmp_path / "taken").iterdir()
+    assert file.name == f"{hashlib.sha256(base64.b64decode(light[0])).hexdigest()}-dark.png"
+    before = pixels(file)
+    assert finish.lighter(file) == (before.shape[1], before.shape[0]) and Image.open(file).mode == "P"
+    after = pixels(file)
+    empty = before[..., 3] == 0
+    assert ((after[..., 3] == 0) == empty).all()
+    seen = dark.GROUND * 255 * (1 - before[..., 3:] / 255) + before[..., :3] * before[..., 3:] / 255
+    assert np.abs(after[..., :3] - seen)[~empty].max() <= finish.FAR + 1
+
+
+def test_the_diagram_of_the_model_has_its_layers_and_shapes():
+    table, layers = models.layer_table(zoo.build("mtae")), []
+    kinds = {name.partition("-")[0] for name, *_ in table}
+    drawing = ElementTree.parse(paths.ROOT / "osrlib" / "teaching" / "model.svg")
+    for step in drawing.iterfind("{*}g"):  # an arrow with its layers, and what comes out
+        texts = [text.text for text in step.iterfind("{*}text")]
+        if here := [word for word in re.findall(r"\w+", " ".join(texts)) if word in kinds]:
+            layers += here
+            _, shape, _ = table[len(layers) - 1]
+            assert texts[-1] == " × ".join(map(str, shape[1:]))
+    assert layers == [name.partition("-")[0] for name, *_ in table]
