@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import zipfile
+from collections import Counter
 
 import numpy as np
 import pypdfium2
@@ -98,7 +99,19 @@ def test_the_contents_name_the_right_pages(starts, paper, rendered):
         assert f"{title}{starts[title]}" in contents
 
 
-def test_nothing_reaches_into_the_margins(pdf):
+def sizes(page):
+    """How large every tenth letter of a page of the PDF is, in points."""
+    text, matrix = page.get_textpage(), pypdfium2.raw.FS_MATRIX()
+    for i in range(0, text.count_chars(), 10):
+        pypdfium2.raw.FPDFText_GetMatrix(text.raw, i, matrix)
+        yield round(pypdfium2.raw.FPDFText_GetFontSize(text.raw, i) * abs(matrix.d), 1)
+
+
+def test_nothing_is_wider_than_the_paper(pdf):
+    # where something is, Chromium sets the whole book smaller
+    letters = Counter(size for page in pdf for size in sizes(page))
+    assert letters.most_common(1)[0][0] == 10.5
+    # or it reaches into the margins
     edge = int(MARGIN / 25.4 * 72)  # a pixel a point
     for i, page in enumerate(pdf):
         grey = page.render(scale=1, grayscale=True).to_numpy().squeeze()
