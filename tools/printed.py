@@ -172,10 +172,12 @@ def write_pdf(target):
     """Print the book. target: path of the PDF."""
     with whole() as page:
         page.emulate_media(media="print")
-        page.evaluate("globalThis.MathJax = { options: { enableMenu: false }, startup: { typeset: true } }")
+        page.evaluate("globalThis.MathJax = { options: { enableMenu: false } }")
         page.add_script_tag(url=(paths.HTML / "_static" / "mathjax" / "tex-mml-chtml.js").as_uri())
         page.evaluate("MathJax.startup.promise")
         page.evaluate("printed.fit()")
+        if page.evaluate("document.documentElement.scrollWidth") > WIDTH:  # Chromium would set the whole book smaller
+            raise BuildError("Something is wider than the paper")
         once = paths.PRINTED / "once.pdf"
         for numbered in ({}, None):  # the first time only to see on which page each part lies
             page.evaluate("(pages) => printed.number(pages)", places(once) if numbered is None else numbered)

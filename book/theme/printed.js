@@ -197,8 +197,10 @@ printed.mend = () => {
   printed.contents(document.querySelector("nav > ol"));
 };
 
-/* Code with long lines, and what is wider than the paper, is set smaller; returns by how much, for each of the latter. */
+/* Code with long lines, and what is wider than the paper, is set smaller; returns by how much, for each of the latter.
+ * The hidden copies of formulas go: they too can be wider, and the browser then sets the whole book smaller. */
 printed.fit = () => {
+  for (const copy of document.querySelectorAll("mjx-assistive-mml")) copy.remove();
   for (const code of document.querySelectorAll("pre"))
     if (code.textContent.split("\n").some((line) => line.length > 98)) code.classList.add("long");
   const room = document.body.getBoundingClientRect().right;
