@@ -20,6 +20,7 @@ from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
+from matplotlib.patheffects import withStroke
 from matplotlib.text import Text
 from traitlets import ObjectName, Unicode
 
@@ -34,6 +35,8 @@ READ, SEEN = 4.5, 3
 GREY = 0.08
 """How far apart red, green and blue of a grey may be."""
 STEPS = np.linspace(0, 1, 21)
+MANY = 0.15
+"""How far a colour may be from that in the middle of a text's ground; where a quarter is farther, it is many."""
 KINDS = AxesImage, Collection, Line2D, Patch, Text
 
 
@@ -79,7 +82,9 @@ def darkened(figure):
         for ground in (figure.patch, *(ax.patch for ax in figure.axes)):
             ground.set_facecolor("none")
         for text, ground in zip(texts, _grounds(figure, texts), strict=True):
-            text.set_color(legible(text.get_color(), ground))
+            if ground is None:
+                text.set_path_effects([withStroke(linewidth=3, foreground=THEME)])
+            text.set_color(legible(text.get_color(), GROUND if ground is None else ground))
         yield
 
 
@@ -138,7 +143,7 @@ def _turn(artist):
 
 
 def _grounds(figure, texts):
-    """For each text the colour that lies under it: the median of what it covers."""
+    """For each text the colour that lies under it: None where it is many, as among the dots of a scatter plot."""
     for text in texts:
         text.set_alpha(0)  # the layout reckons with it, which it would not if it were invisible
     figure.canvas.draw()
@@ -149,7 +154,9 @@ def _grounds(figure, texts):
         text.set_alpha(None)
         left, bottom, right, top = np.clip(Text.get_window_extent(text).extents, 0, None).astype(int)
         under = shown[bottom : top + 1, left : right + 1].reshape(-1, 3)
-        grounds.append(np.median(under, axis=0) if len(under) else GROUND)
+        middle = np.median(under, axis=0) if len(under) else GROUND
+        others = np.abs(under - middle).max(axis=1) > MANY
+        grounds.append(None if others.sum() > len(under) / 4 else middle)
     return grounds
 
 

@@ -78,6 +78,16 @@ def test_all_text_can_be_read(kind):
             assert dark.contrast(text.get_color(), cells.get(text, dark.GROUND)) >= 4.5
 
 
+def test_text_among_dots_is_light_and_has_a_rim():
+    figure, ax = plt.subplots()
+    ax.scatter(*RANDOM.random((2, 3000)), s=30, c=RANDOM.random(3000))
+    among, beside = ax.text(0.5, 0.5, "a word", weight="bold"), ax.set_title("a title")
+    with dark.darkened(figure):
+        assert dark.contrast(among.get_color(), dark.GROUND) > 7
+        assert len(among.get_path_effects()) == 1 and not beside.get_path_effects()
+    assert not among.get_path_effects()
+
+
 def test_colours_of_worlds_stay_and_black_becomes_light():
     shown = {name: colour for name, colour in plots.COLOURS.items() if dark.contrast(colour, dark.GROUND) >= 3}
     grey = {name for name, colour in shown.items() if len({*colour[1::2]}) == 1}
