@@ -88,12 +88,12 @@ def auroc(chance):
     known, unknown = _ten_scores(chance)
     return Question(
         2, "AUROC by hand", {"known": known, "unknown": unknown},
-        f"Six known images have the scores {_listed(known)}, four unknown ones {_listed(unknown)}; larger means more "
-        "unknown. (a) Compute the AUROC by pairs. (b) Each unknown image is copied twice more. What happens to the "
-        "AUROC, and what to the AUPR?",
+        f"Six known images have the scores {_listed(known)}, four unknown ones {_listed(unknown)}. (a) Compute "
+        "the AUROC by pairs. (b) Each unknown image is copied twice more. What happens to the AUROC, and what to the "
+        "AUPR with the unknown images as positives?",
         (metrics.auroc(_array(known), _array(unknown)),),
         "The share of the 24 pairs in which the unknown image has the larger score. (b) The AUROC stays: it is a share "
-        "of pairs. The AUPR rises: it depends on the mixture.",
+        "of pairs. The AUPR rises, if it was below 1: it depends on the mixture.",
     )  # fmt: skip
 
 
@@ -139,7 +139,7 @@ def openness(chance):
     return Question(
         2, "Openness", {"training": training, "testing": testing},
         f"A network learns {training} classes and meets {testing} in testing, its own among them. (a) Compute the "
-        "openness, one minus the root of twice the training classes over the sum of both. (b) Two problems have the "
+        "openness, 1 − √(2 · C / (C + T)), with C classes in training and T in testing. (b) Two problems have the "
         "same openness. Are they equally hard?",
         (metrics.openness(training, testing),),
         "(b) No: the number says how many classes are unknown and nothing about how near they are.",
@@ -154,8 +154,8 @@ def relative_error(chance):
     return Question(
         3, "Five orders", {"errors": errors},
         f"A class-conditioned autoencoder draws one image under five orders. The errors are {_listed(errors, 'd')}. "
-        "(a) What is the smallest error, and what is it relative to the mean of the other four? (b) An image without "
-        "any stroke is drawn well under every order. Which of both scores notices?",
+        "(a) What is the smallest error, and what is it relative to the mean of the other four? (b) Suppose that an "
+        "image without any stroke is drawn well, and about equally well, under every order. Which score notices?",
         tuple(values),
         "(b) The relative one: no order fits better than the others, so it is near 1. The smallest error is small.",
     )  # fmt: skip
@@ -287,9 +287,9 @@ def p_value(chance):
         f"Nineteen calibration scores: {_listed(calibration)}. (a) Give the p-values of two new images with the scores "
         f"{_listed(new, '.3f')}. (b) An image has p = 0.05. Is it known with a probability of 5 %?",
         tuple(map(float, line.p_values(_array(new)))),
-        "The share of the 20 scores, the new one among them, that are at least as large. (b) No: of *known* "
-        "images, at most 5 % have such a p-value. How probable it is that this one is known depends on how many "
-        "unknown ones come.",
+        "The share of the 20 scores, the new one among them, that are at least as large. (b) No: of *known* images, "
+        "at most 5 % have a p-value of 0.05 or less, on average over calibrations. How probable it is that this one is "
+        "known depends on how many unknown ones come.",
     )  # fmt: skip
 
 
@@ -300,10 +300,11 @@ def union(chance):
     shares = ", ".join(map(_percent, alphas))
     return Question(
         8, "Three keys, one promise", {"alphas": alphas, "p_values": p_values},
-        f"Three keys may refuse α = {shares} of the known images; an image is refused if one key refuses it. (a) What "
-        f"is promised of all three together? An image has the p-values {_listed(p_values, '.3f')}: what is its joint "
-        "one, the smallest p times Σα over α? (b) In a test the three refuse less together. May the promise be lowered "
-        "to that?",
+        f"Three keys may refuse α = {shares} of the known images; an image is refused if at least one key refuses it. "
+        "(a) What is promised of all three together? An image has the p-values "
+        f"{_listed(p_values, '.3f')}: what is its joint one, the smallest of the three products "
+        "p_i · (α_1 + α_2 + α_3) / α_i? (b) In a test the three refuse less together. May the promise be lowered to "
+        "that?",
         (sum(alphas), float(joint[0])),
         "At most the sum: the union bound, however the keys depend on each other. (b) No: how much they overlap is a "
         "fact about these images and no promise.",
@@ -368,8 +369,8 @@ def discoveries(chance):
         f"Hochberg call unknown at q = {_percent(share)}, and what is the largest p-value among those? (b) Which of "
         "the images called are known?",
         (int(called.sum()), max(p for p, one in zip(p_values, called, strict=True) if one)),
-        "The largest k whose k-th smallest p-value is at most q·k/10. (b) Nobody can say: on average, at most this "
-        "share of those called is.",
+        "The largest k whose k-th smallest p-value is at most q·k/10. (b) Nobody can say: on average, at most a "
+        "share q of those called is known.",
     )  # fmt: skip
 
 
@@ -395,16 +396,22 @@ def number(value):
     return str(value) if isinstance(value, int) else f"{value:.4g}"
 
 
+def variant(seed):
+    """The number by which an exam is called: its seed would give the key away."""
+    return random.Random(f"{seed}: variant").randrange(1000, 10000)
+
+
 def texts(seed, count=6):
     """An exam and its key, in Markdown."""
     asked = questions(seed, count)
-    variant = random.Random(f"{seed}: variant").randrange(1000, 10000)  # the seed itself would give the key away
     head = (
         f"{count} questions, {POINTS * count} points, {POINTS * count} minutes. (a): 3 points, with the way to the "
-        "result; (b): 2 points, in one or two sentences. A pocket calculator is enough."
+        "result; (b): 2 points, in one or two sentences. A scientific calculator is enough. In all questions a larger "
+        "score means *more unknown*, and an image is refused if its score is larger than the line."
     )
-    lines = [f"# Open-set recognition · exam {variant}\n\nName: {'_' * 40}\n\n{head}\n"]
-    key = [f"# Key to exam {variant}, made from the seed {seed}\n\nFour digits that count; what is asked, in order.\n"]
+    lines = [f"# Open-set recognition · exam {variant(seed)}\n\nName: {'_' * 40}\n\n{head}\n"]
+    note = "Four digits that count; what is asked, in order."
+    key = [f"# Key to exam {variant(seed)}, made from the seed {seed}\n\n{note}\n"]
     for i, one in enumerate(asked, 1):
         lines.append(f'<section>\n\n## {i} · {one.title}\n\n{one.text}\n\n<div class="box high"></div>\n\n</section>\n')
         values = "; ".join(map(number, one.values))

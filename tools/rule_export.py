@@ -108,6 +108,7 @@ def write(folder, rule):
         "parts": [[float(slope), float(mean)] for _, slope, mean in key.score.parts],
         "calibration": text(np.sort(key.threshold.calibration), "<f4"),
         "line": key.threshold.value,
+        "columns": COLUMNS,
         "map": {"matrix": text(matrix, "<f4"), "points": text(points, "<f4")},
         "agreement": agreement(rule, ours),
     }

@@ -3,7 +3,7 @@
     python -m tools.teaching slides     _build/slides: both sessions, with speaker notes
     python -m tools.teaching figures    _build/figures: every named figure, with caption, alt text and licence
     python -m tools.teaching handouts   _build/handouts: lab sheets; for lecturers alone, expected answers and samples
-    python -m tools.teaching exam       _build/exam/SEED and, apart, its key: --seed, --count
+    python -m tools.teaching exam       _build/exam/NUMBER and, apart, its key: --seed, --count
 
 Slides are Markdown: a ``##`` opens a part of the session, a ``###`` a slide, whose notes begin with its minutes.
 ``![](fig-name)`` is a figure of the book, {glue:text}`01.name:format` a number that chapter 1 glued while it ran.
@@ -188,7 +188,7 @@ def write_handouts():
 
 def write_exam(seed, count):
     """An exam and, in a folder of its own, its key; each as Markdown and as a page. Returns the folder of the exam."""
-    name = re.sub(r"[^\w-]", "_", seed)
+    name = str(exam.variant(seed))  # browsers print a file's address
     for kind, place, text in zip(("exam", "key"), (name, f"{name}-key"), exam.texts(seed, count), strict=True):
         folder = emptied(f"exam/{place}")
         (folder / f"{kind}.md").write_text(text, encoding="utf-8")

@@ -6,12 +6,12 @@
 
 osr.STREAM = { compared: 5000, length: 3000, before: 1000 };
 osr.ALARM = 20; // wealth
-osr.CHANGES = {
-  nothing: "nothing",
-  pens: "the digits come from other pens",
-  3: "3 images in 100 are letters",
-  1: "1 image in 100 is a letter",
-};
+osr.CHANGES = [
+  ["nothing", "nothing changes"],
+  ["pens", "the digits come from other pens"],
+  ["3", "3 images in 100 are letters"],
+  ["1", "1 image in 100 is a letter"],
+];
 
 osr.POWERS = [
   [-6, "10⁻⁶"],
@@ -130,7 +130,7 @@ osr.Alarm = class {
     this.scores = osr.ranks();
     this.chart = new osr.WealthChart(root);
     this.told = osr.el("p", { role: "status" });
-    const options = Object.entries(osr.CHANGES).map(([value, name]) => osr.el("option", { value }, name));
+    const options = osr.CHANGES.map(([value, name]) => osr.el("option", { value }, name));
     this.change = osr.el("select", { id: "osr-alarm-change", onchange: () => this.start() }, ...options);
     this.change.value = "pens";
     const button = (text, onclick) => osr.el("button", { type: "button", onclick }, text);
@@ -172,16 +172,17 @@ osr.Alarm = class {
   }
 };
 
-/* What the alarm did in the last stream, and in all. */
+/* What the alarm did in the last stream, and in all. One before anything changed is false. */
 osr.wordsOfAlarms = (lines, isChanged) => {
-  const start = isChanged ? osr.STREAM.before : 0; // an alarm before the change is false
-  const when = lines.map((wealth) => wealth.slice(start).findIndex((value) => value >= osr.ALARM) + 1);
+  const when = lines.map((wealth) => wealth.findIndex((value) => value >= osr.ALARM) + 1); // 0: never
+  const isFalse = (at) => at > 0 && (!isChanged || at <= osr.STREAM.before);
+  const isGood = (at) => at > 0 && !isFalse(at);
+  const [good, bad] = [when.filter(isGood).length, when.filter(isFalse).length];
   const last = when.at(-1);
-  const since = isChanged ? "after the change" : "of the stream";
-  const heard = last ? `The alarm sounds at image ${last.toLocaleString("en")} ${since}.` : "No alarm.";
-  const count = when.filter((at) => at > 0).length;
-  const kind = isChanged ? "" : "false ";
-  return `${heard} So far ${count} ${kind}alarm${count === 1 ? "" : "s"} in ${lines.length} stream${lines.length === 1 ? "" : "s"}.`;
+  const place = isGood(last) ? `${last - osr.STREAM.before} after the change` : `${last}: a false alarm`;
+  const heard = last ? `The alarm sounds at image ${place}.` : "No alarm.";
+  const told = isChanged ? `${good} after the change, ${bad} false before it` : `${bad} false`;
+  return `${heard} Alarms so far, in ${lines.length} stream${lines.length === 1 ? "" : "s"}: ${told}.`;
 };
 
 osr.alarm = osr.begin("osr-alarm", osr.Alarm);

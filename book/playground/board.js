@@ -33,6 +33,7 @@ osr.Board = class {
 
   goOn(point) {
     const stroke = this.strokes.at(-1);
+    if (!stroke) return; // the board was emptied under the pen
     this.line(stroke.at(-1), point);
     stroke.push(point);
     this.drawn();
@@ -92,8 +93,9 @@ osr.Board = class {
     }
   }
 
-  /* What is there, as the network reads it. */
+  /* What is there, as the network reads it. A ready image that nobody drew on is read as it is. */
   image() {
+    if (this.picture && this.strokes.length === 0) return this.picture;
     const { data, height, width } = this.reading.getImageData(0, 0, this.size, this.size);
     const grey = new Float64Array(height * width).map((_, i) => data[4 * i] / 255); // as much red as green and blue
     return osr.toMnist({ grey, height, width }, true);
@@ -119,8 +121,10 @@ osr.open = (file) =>
   new Promise((resolve, reject) => {
     const picture = new Image();
     picture.onload = () => resolve(picture);
-    picture.onerror = () =>
+    picture.onerror = () => {
+      URL.revokeObjectURL(picture.src);
       reject(new Error(`${file.name} cannot be read as an image. The page knows PNG, JPEG, GIF, WebP and SVG.`));
+    };
     picture.src = URL.createObjectURL(file);
   });
 

@@ -17,18 +17,18 @@ osr.CodeMap = class {
     return this.matrix.map((row) => osr.sum(code.map((value, i) => value * row[i])) + row[osr.CODE]);
   }
 
-  /* decision and bank: null where there is nothing to show. strokes: how many were drawn so far. */
+  /* placed: a code, null where there is none; decision, bank: null while they are waited for; strokes: drawn so far. */
   show(decision, placed, bank, strokes) {
-    this.point = decision && this.place(placed);
-    if (!decision) this.trail = [];
-    else {
-      this.trail.length = Math.min(this.trail.length, strokes);
-      this.trail.push(this.point);
-    }
+    this.point = placed && this.place(placed);
+    if (placed) {
+      this.trail[strokes] = this.point;
+      this.trail.length = strokes + 1;
+    } else this.trail = [];
     const codes = decision ? decision.nearest.map(({ at }) => bank.subarray(at * osr.CODE, (at + 1) * osr.CODE)) : [];
     this.neighbours = codes.map((code) => this.place(code));
-    this.paint(decision);
-    const where = decision ? `The drawing lies at ${this.point.map((value) => value.toFixed(1)).join(", ")}` : "Empty";
+    this.paint();
+    this.decision = decision;
+    const where = placed ? `The drawing lies at ${this.point.map((value) => value.toFixed(1)).join(", ")}` : "Empty";
     this.canvas.setAttribute("aria-label", `Map of the code, the ten digits around a ring. ${where}.`);
   }
 
@@ -39,7 +39,8 @@ osr.CodeMap = class {
     return [inside(this.size / 2 + scale * x), inside(this.size / 2 - scale * y)];
   }
 
-  paint(decision) {
+  paint() {
+    const { decision } = this;
     const ink = osr.textColour(this.canvas);
     const context = osr.sharp(this.canvas, this.size, this.size);
     this.context = context;
@@ -55,17 +56,19 @@ osr.CodeMap = class {
       context.fillStyle = ink;
       context.fillText(String(digit), ...this.at(centre.map((value) => 1.38 * value)));
     });
-    if (decision) this.paintDrawing(decision, ink);
+    if (this.point) this.paintDrawing(decision, ink);
   }
 
-  paintDrawing({ label }, ink) {
+  paintDrawing(decision, ink) {
     for (const neighbour of this.neighbours) {
       this.path([this.point, neighbour], ink, 1);
       this.dot(this.at(neighbour), 3, osr.PALETTE.blue);
     }
-    this.path(this.trail, osr.PALETTE.orange, 2);
-    for (const point of this.trail) this.dot(this.at(point), 3, osr.PALETTE.orange);
-    this.dot(this.at(this.point), 7, label === "unknown" ? osr.PALETTE.vermilion : osr.PALETTE.blue, ink);
+    const way = this.trail.filter(() => true); // without holes
+    this.path(way, osr.PALETTE.orange, 2);
+    for (const point of way) this.dot(this.at(point), 3, osr.PALETTE.orange);
+    const colours = { undefined: osr.PALETTE.orange, unknown: osr.PALETTE.vermilion };
+    this.dot(this.at(this.point), 7, colours[decision?.label] ?? osr.PALETTE.blue, ink);
   }
 
   path(points, colour, width) {

@@ -185,7 +185,4 @@ osr.runningSums = (values) => {
 };
 
 /* The report's second distance, as osrlib.scores.diff: how many pixels differ in black and white. */
-osr.diff = (image, copy) => {
-  const [ink, copyInk] = osr.binarised(image, copy);
-  return ink.filter((on, i) => on !== copyInk[i]).length;
-};
+osr.diff = (ink, copyInk) => ink.filter((on, i) => on !== copyInk[i]).length;

@@ -56,21 +56,28 @@ osr.floats = (text) => new Float32Array(osr.bytes(text).buffer);
 osr.folder = document.currentScript?.src.replace(/[^/]*$/, "");
 
 /* What a file of the build holds, by its name: a script tag fetches it, since that works by double-click too. */
-osr.files = {};
+osr.files = {}; // promises
+osr.takers = {}; // and who takes what arrives
 osr.fetched = (name) => {
   osr.files[name] ??= new Promise((resolve, reject) => {
-    osr.files[`${name} is here`] = resolve;
-    const onerror = () => {
+    osr.takers[name] = resolve;
+    const fail = () => {
+      script.remove();
       delete osr.files[name]; // the next one who asks tries again
       reject(new Error(`${name} could not be loaded.`));
     };
-    document.head.append(osr.el("script", { src: osr.folder + name, onerror }));
+    const onload = () => osr.takers[name] && fail(); // it was another file
+    const script = osr.el("script", { src: osr.folder + name, onerror: fail, onload });
+    document.head.append(script);
   });
   return osr.files[name];
 };
 
 /* The files themselves call this. */
-osr.arrived = (name, value) => osr.files[`${name} is here`](value);
+osr.arrived = (name, value) => {
+  osr.takers[name](value);
+  delete osr.takers[name];
+};
 
 /* The distances of a world's images, as the build packed them. */
 osr.distance = (packed, key) => new ({ norm: Float32Array, diff: Uint16Array })[key](osr.bytes(packed).buffer);
@@ -153,19 +160,19 @@ osr.where = (canvas, event) => {
 
 /* Tells where mouse, finger or pen goes while it is held down: first take, then move. Not where take returns false. */
 osr.follow = (canvas, take, move) => {
-  let held = false;
+  let held = null; // the pointer that is followed: a second finger is not
   canvas.addEventListener("pointerdown", (event) => {
-    held = take(osr.where(canvas, event));
-    if (!held) return;
+    if (held !== null || event.button !== 0 || !take(osr.where(canvas, event))) return;
+    held = event.pointerId;
     event.preventDefault();
-    canvas.setPointerCapture(event.pointerId);
+    canvas.setPointerCapture(held);
   });
   canvas.addEventListener("pointermove", (event) => {
-    if (held) move(osr.where(canvas, event));
+    if (event.pointerId === held) move(osr.where(canvas, event));
   });
-  for (const end of ["pointerup", "pointercancel"]) {
-    canvas.addEventListener(end, () => {
-      held = false;
+  for (const end of ["pointerup", "pointercancel", "lostpointercapture"]) {
+    canvas.addEventListener(end, (event) => {
+      if (event.pointerId === held) held = null;
     });
   }
 };

@@ -14,7 +14,7 @@ osr.toMnist = (picture, isDrawing = false) => {
   const border = osr.border(picture);
   if (!isDrawing && osr.isPhotograph(border))
     return osr.toBytes(osr.resize(osr.middleSquare(picture), osr.SIDE, osr.SIDE));
-  const ink = osr.ink(picture, border);
+  const ink = osr.ink(picture, isDrawing ? [0] : border); // the board is black, however much of its rim is drawn on
   const box = osr.boxAround(ink);
   return box ? osr.toBytes(osr.centred(osr.fitted(osr.cut(ink, box)))) : new Uint8Array(osr.SIDE ** 2);
 };

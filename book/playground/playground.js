@@ -1,26 +1,36 @@
 /* The playground: a board, a tray of ready images and an upload; whatever is there, two rules answer at once. */
 "use strict";
 
-/* What the report's network says of an image, and its rule, which refuses where a distance lies above its line. */
-osr.judge = (weights, image, lines) => {
+/* What the report's network says of an image, and the two distances. */
+osr.look = (weights, image) => {
   const said = osr.forward(weights, image);
-  const norm = osr.norm(image, said.copy);
   const [ink, copyInk] = osr.binarised(image, said.copy);
-  const diff = ink.filter((on, i) => on !== copyInk[i]).length;
   const guess = said.probabilities.indexOf(Math.max(...said.probabilities));
-  const label = norm > lines.norm || diff > lines.diff ? "unknown" : guess;
-  return { ...said, norm, diff, ink, copyInk, guess, label };
+  return { ...said, norm: osr.norm(image, said.copy), diff: osr.diff(ink, copyInk), ink, copyInk, guess };
 };
+
+/* And its rule, which refuses where a distance lies above its line. */
+osr.judge = (said, lines) => {
+  const label = said.norm > lines.norm || said.diff > lines.diff ? "unknown" : said.guess;
+  return { ...said, label };
+};
+
+/* A line as it is shown. diff counts pixels: above 67.95 is above 67. */
+osr.shownLine = (key, line) => (key === "diff" ? String(Math.floor(line)) : line.toFixed(osr.AXES[key].decimals));
 
 /* The reason of the report's answer, in words. */
 osr.reason = ({ norm, diff, guess, label, probabilities }, lines) => {
   const share = osr.percent(probabilities[guess], 0);
-  if (label !== "unknown")
+  if (label !== "unknown") {
     return `The copy looks like the drawing. So the classifier is believed: it says ${guess}, with ${share}.`;
+  }
   const why = [];
-  if (norm > lines.norm)
-    why.push(`is too far from the drawing (norm ${norm.toFixed(1)} above ${lines.norm.toFixed(1)})`);
-  if (diff > lines.diff) why.push(`differs in too many pixels (diff ${diff} above ${lines.diff.toFixed(0)})`);
+  if (norm > lines.norm) {
+    why.push(`is too far from the drawing (norm ${norm.toFixed(2)} above ${osr.shownLine("norm", lines.norm)})`);
+  }
+  if (diff > lines.diff) {
+    why.push(`differs in too many pixels (diff ${diff} above ${osr.shownLine("diff", lines.diff)})`);
+  }
   return `Refused: the copy ${why.join(", and ")}. Alone, the classifier would have said ${guess}, with ${share}.`;
 };
 
@@ -31,8 +41,8 @@ osr.Gauge = class {
     Object.assign(this, { key, top, decimals, lines });
     this.fill = osr.el("span", { class: "osr-fill" });
     this.mark = osr.el("span", { class: "osr-mark" });
-    this.value = osr.el("output");
-    this.line = osr.el("output");
+    this.value = osr.el("span");
+    this.line = osr.el("span");
     const oninput = () => {
       lines[key] = Number(this.slider.value);
       moved();
@@ -56,8 +66,8 @@ osr.Gauge = class {
     this.fill.style.width = width(value ?? 0);
     this.fill.classList.toggle("osr-over", value !== null && value > line);
     this.mark.style.left = width(line);
-    this.value.value = value === null ? "–" : value.toFixed(this.decimals);
-    this.line.value = line.toFixed(this.decimals);
+    this.value.textContent = value === null ? "–" : value.toFixed(this.decimals);
+    this.line.textContent = osr.shownLine(this.key, line);
   }
 
   /* Where the line was moved from elsewhere. */
@@ -184,13 +194,14 @@ osr.Playground = class {
     this.second = new osr.Second(moved);
     this.prediction = new osr.Prediction(moved);
     this.heard = osr.el("p", { class: "osr-heard", role: "status" });
-    this.message = osr.el("p", { class: "osr-message", role: "alert" });
+    this.message = osr.el("p", { class: "osr-message" });
+    this.turn = 0; // counts what was put on the board: an upload that comes later than the next is left
     for (const [name, colour] of Object.entries(osr.PALETTE)) root.style.setProperty(`--osr-${name}`, colour);
     root.replaceChildren(this.desk(), this.prediction.element, this.more(), ...this.tray(), this.heard);
     this.clear();
     this.acceptFiles(root);
     this.root = root;
-    osr.redrawn(() => this.answer());
+    osr.redrawn(() => this.second.codeMap?.paint());
   }
 
   /* Pictures that are dropped here, or pasted. */
@@ -220,6 +231,7 @@ osr.Playground = class {
   tools() {
     const onchange = (event) => {
       if (event.target.files.length) this.upload(event.target.files[0]);
+      event.target.value = ""; // so that the same file can be chosen again
     };
     const field = osr.el("input", { type: "file", accept: "image/*", onchange });
     return osr.el(
@@ -261,7 +273,6 @@ osr.Playground = class {
 
   clear() {
     this.board.clear();
-    this.message.textContent = "";
     this.show(null, "");
   }
 
@@ -269,48 +280,55 @@ osr.Playground = class {
   lookSoon() {
     this.frame ??= requestAnimationFrame(() => {
       this.frame = null;
-      this.show(this.board.isDot() ? null : this.board.image(), "drawing");
+      const name = this.board.strokes.length ? "drawing" : this.ready;
+      this.show(this.board.isDot() ? null : this.board.image(), name);
     });
   }
 
   /* A ready image needs no preparation: it goes to the networks as it is, and onto the board. */
   take(image, name) {
-    this.message.textContent = "";
     this.board.put(image);
-    return this.show(image, name);
+    this.ready = name; // what it is called as long as nobody draws on it
+    this.show(image, name);
   }
 
   async upload(file) {
-    this.message.textContent = "";
+    const turn = ++this.turn;
     this.root.setAttribute("aria-busy", "true");
     try {
-      const label = this.take(await osr.readFile(file), file.name);
-      if (label === null) throw new Error(`${file.name} holds nothing that differs from its background.`);
+      const image = await osr.readFile(file);
+      if (turn === this.turn) this.take(image, file.name);
+      if (!image.some((value) => value > 0))
+        throw new Error(`${file.name} holds nothing that differs from its background.`);
     } catch (error) {
       this.message.textContent = error.message;
+      this.sayLater();
     }
     this.root.setAttribute("aria-busy", "false");
   }
 
   show(image, name) {
+    this.turn++;
+    this.message.textContent = "";
     this.image = image?.some((value) => value > 0) ? image : null;
     this.name = name;
+    this.said = this.image && osr.look(this.weights, this.image);
+    this.second.look(this.image);
     this.prediction.close(this.image !== null);
-    return this.answer();
+    this.answer();
   }
 
-  /* Everything on the page that follows from image and lines. Returns the report's label, null where there is no image. */
+  /* Everything on the page that follows from what the networks said, and from the lines. */
   answer() {
     const nothing = this.board.strokes.length ? "Only a dot so far: draw on." : "Nothing is drawn yet.";
-    const said = this.image && osr.judge(this.weights, this.image, this.lines);
+    const said = this.said && osr.judge(this.said, this.lines);
     this.showReport(said, nothing);
-    this.second.show(this.image, this.board.strokes.length, nothing);
+    this.second.show(this.board.strokes.length, nothing);
     const isCovered = said !== null && this.prediction.covers;
     this.behind.classList.toggle("osr-covered", isCovered);
     if (isCovered) this.cover();
     else if (said && this.second.decision) this.note(said, this.second.decision);
     this.sayLater();
-    return said?.label ?? null;
   }
 
   /* said: null where there is no image; nothing: what is said then. */
@@ -332,7 +350,8 @@ osr.Playground = class {
 
   /* Into the log, if a prediction was made. */
   note({ label, norm, diff }, decision) {
-    const measured = { norm: norm.toFixed(2), diff, p_value: decision.pValue.toFixed(4) };
+    const lines = { norm_line: this.lines.norm.toFixed(2), diff_line: osr.shownLine("diff", this.lines.diff) };
+    const measured = { norm: norm.toFixed(2), diff, ...lines, p_value: decision.pValue.toFixed(4) };
     const said = { report: String(label), rule: String(decision.label) };
     this.prediction.tell(said, { picture: this.name, ...measured });
   }
@@ -341,7 +360,8 @@ osr.Playground = class {
   sayLater() {
     clearTimeout(this.waiting);
     this.waiting = setTimeout(() => {
-      this.heard.textContent = `${this.verdict.words} ${this.second.verdict.words}`;
+      const said = `${this.verdict.words} ${this.second.verdict.words} ${this.second.walked}`;
+      this.heard.textContent = this.message.textContent || said;
     }, 500);
   }
 };

@@ -17,13 +17,16 @@ osr.Prediction = class {
     this.isOpen = false;
     const onchange = () => {
       this.asking.hidden = !this.switch.checked;
+      this.isOpen = true; // what is seen already is not to be predicted: the next picture is
       changed();
     };
     this.switch = osr.el("input", { type: "checkbox", id: "osr-predict", onchange });
     this.choices = [this.choice("report", "The report's rule will say"), this.choice("rule", "chapter 8's rule")];
     const show = () => {
+      if (this.isOpen) return;
       this.isOpen = true;
-      this.note = true; // of the answers that changed() is about to show
+      this.made = this.choices.map(({ select }) => select.value); // until both answers are here
+      this.enable();
       changed();
     };
     this.button = osr.el("button", { type: "button", onclick: show }, "Show the answers");
@@ -39,7 +42,8 @@ osr.Prediction = class {
 
   choice(name, text) {
     const id = `osr-predict-${name}`;
-    const select = osr.el("select", { id }, ...osr.ANSWERS.map((one) => osr.el("option", {}, String(one))));
+    const options = ["–", ...osr.ANSWERS].map((one) => osr.el("option", {}, String(one)));
+    const select = osr.el("select", { id, onchange: () => this.enable() }, ...options);
     return { select, field: osr.el("label", { for: id }, `${text} `, select) };
   }
 
@@ -50,21 +54,28 @@ osr.Prediction = class {
 
   /* Another picture, or none: it is to be predicted anew. */
   close(isThere) {
-    this.isOpen = this.note = false;
-    this.button.disabled = !isThere;
+    this.isOpen = !isThere;
+    this.made = null;
+    for (const { select } of this.choices) select.value = "–";
+    this.enable();
+  }
+
+  /* Both answers are to be predicted before they are shown. */
+  enable() {
+    this.button.disabled = this.isOpen || this.choices.some(({ select }) => select.value === "–");
   }
 
   /* What was said of a picture, { report, rule } and what else is to stand in the log. */
   tell(said, more) {
-    if (!this.note) return;
-    this.note = false;
-    const [report, rule] = this.choices.map(({ select }) => select.value);
+    if (!this.made) return;
+    const [report, rule] = this.made;
+    this.made = null;
     this.log.push({
       number: this.log.length + 1,
       report_predicted: report,
       report_said: said.report,
-      rule_predicted: rule,
-      rule_said: said.rule,
+      recommended_predicted: rule,
+      recommended_said: said.rule,
       ...more,
     });
     this.count.textContent = `${this.right()} of ${2 * this.log.length} predictions right`;
@@ -73,7 +84,8 @@ osr.Prediction = class {
 
   /* How many of all predictions came true. */
   right() {
-    const hits = (row) => (row.report_predicted === row.report_said) + (row.rule_predicted === row.rule_said);
+    const hits = (row) =>
+      (row.report_predicted === row.report_said) + (row.recommended_predicted === row.recommended_said);
     return osr.sum(this.log.map(hits));
   }
 

@@ -85,7 +85,7 @@ osr.QUESTIONS = [
   "how far is the nearest known digit?",
   "how improbable is it under each digit's own bell curve?",
   "how far is it from its class, for something so far out?",
-  "does any class pull?",
+  "how sure is the classifier of any digit at all?",
 ];
 
 /* What the classifier says of a code, before any bank is asked. */
@@ -105,14 +105,14 @@ osr.decide = (rule, { code, logits, guess }, bank) => {
   const values = [nearest[0].distance, Math.min(...densities), ofClass - ofAll, osr.energy(logits)];
   const parts = values.map((value, i) => rule.parts[i][0] * (value - rule.parts[i][1]));
   const score = osr.sum(parts);
-  const stranger = rule.calibration.length - rule.calibration.findLastIndex((known) => known < score) - 1;
+  const asStrange = rule.calibration.length - rule.calibration.findLastIndex((known) => known < score) - 1;
   const label = score > rule.line ? "unknown" : guess;
-  return { label, guess, score, parts, stranger, pValue: (stranger + 1) / (rule.calibration.length + 1), nearest };
+  return { label, guess, score, parts, asStrange, pValue: (asStrange + 1) / (rule.calibration.length + 1), nearest };
 };
 
-/* How strange an image is, in words. */
-osr.inWords = ({ label, stranger, pValue }, { calibration }) => {
-  const count = `${stranger.toLocaleString("en")} of ${calibration.length.toLocaleString("en")} known digits`;
-  const strange = `${count} look at least as strange (p-value ${pValue.toFixed(pValue < 0.01 ? 4 : 2)})`;
-  return label === "unknown" ? `Only ${strange}. Below 0.01, the rule refuses.` : `${strange}.`;
+/* How strange an image is, in words. The p-value counts the image itself among the known ones. */
+osr.inWords = ({ label, asStrange, pValue }, { calibration }) => {
+  const count = `${asStrange.toLocaleString("en")} of ${calibration.length.toLocaleString("en")} known digits`;
+  const strange = `${count} look at least as strange (p-value ${pValue.toFixed(pValue < 0.1 ? 4 : 2)})`;
+  return label === "unknown" ? `Only ${strange}. Up to 0.01, the rule refuses.` : `${strange}.`;
 };

@@ -6,13 +6,15 @@ osr.WALK = 6; // pictures of a walk
 osr.heading = (text) => osr.el("p", { class: "osr-heading" }, text);
 
 osr.Second = class {
-  /* arrived is called when something that an answer waited for is here. */
+  /* arrived is called when what an answer waits for is here, or does not come. */
   constructor(arrived) {
     this.arrived = arrived;
     this.banks = {}; // known codes, by their digit
-    this.coming = {}; // and what was asked for
+    this.coming = {}; // what was asked for, by its file
+    this.failures = {}; // and why it did not come
+    this.walked = ""; // what the rule said along the last walk
     this.verdict = new osr.Verdict("osr-rule", "The recommended rule, chapter 8");
-    this.parts = osr.QUESTIONS.map(() => osr.el("output"));
+    this.parts = osr.QUESTIONS.map(() => osr.el("strong"));
     this.faces = Array.from({ length: osr.NEIGHBOURS }, (_, i) => this.face(i));
     this.map = osr.el("div", { class: "osr-map-place" });
     this.agreement = osr.el("p", { class: "osr-small-print" });
@@ -36,32 +38,46 @@ osr.Second = class {
     );
   }
 
-  /* What the rule needs, fetched when there is something to decide. */
+  /* What is needed for an answer, and is asked for when it is. */
   fetchRule() {
-    this.coming.rule ??= this.once("rule", "rule.js", (packed) => this.open(packed));
-    return this.coming.rule;
+    return this.once("rule.js", (packed) => this.open(packed));
+  }
+
+  /* The known codes of a digit. */
+  bank(digit) {
+    return this.once(`bank-${digit}.js`, (packed) => {
+      this.banks[digit] = osr.openBank(packed);
+    });
+  }
+
+  /* Fetches a file of the build and lets take open it; once, or again where it failed. */
+  once(name, take) {
+    this.coming[name] ??= this.load(name, take);
+    return this.coming[name];
+  }
+
+  async load(name, take) {
+    delete this.failures[name];
+    try {
+      take(await osr.fetched(name));
+    } catch (error) {
+      this.failures[name] = error.message;
+      delete this.coming[name];
+    }
+    if (this.decision) return;
+    if (!this.failures[name]) this.decide();
+    this.arrived();
   }
 
   open(packed) {
     this.rule = osr.opened(packed);
+    this.columns = packed.columns; // known digits in a row of their picture
     this.codeMap = new osr.CodeMap(packed.map);
     this.map.replaceChildren(this.codeMap.canvas);
     const { same, of, worlds } = packed.agreement;
     this.agreement.textContent =
       `On this page the rule's numbers are rounded, and its line was set anew. Of ${of.toLocaleString("en")} images ` +
       `from ${worlds} worlds, ${same.toLocaleString("en")} get the same label as from the full rule.`;
-  }
-
-  /* Fetches a file of the build and lets take open it; then whoever waits for an answer gets one. Did it come? */
-  async load(name, take) {
-    try {
-      take(await osr.fetched(name));
-    } catch (error) {
-      this.verdict.show(null, error.message, "No answer");
-      return false;
-    }
-    if (!this.decision) this.arrived();
-    return true;
   }
 
   face(i) {
@@ -72,61 +88,56 @@ osr.Second = class {
     return Object.assign(button, { picture, caption });
   }
 
-  /* The rule's answer to an image, or what it is waiting for; nothing: what is to be said where there is no image. */
-  show(image, strokes, nothing) {
+  /* Another image, or none. */
+  look(image) {
+    this.image = image;
+    this.said = null;
     this.decision = null;
-    this.said = image && this.rule ? osr.read(this.rule, image) : null;
+    this.walked = "";
     this.walk.replaceChildren();
-    if (!image) this.verdict.show(null, "", nothing);
-    else if (this.said) this.decide();
-    else this.wait();
+    if (image) this.decide();
+  }
+
+  /* As far as it can be said with what is here; what is missing is asked for. */
+  decide() {
+    if (!this.image) return;
+    if (!this.rule) {
+      this.fetchRule();
+      return;
+    }
+    this.said ??= osr.read(this.rule, this.image);
+    const bank = this.banks[this.said.guess];
+    if (bank) this.decision = osr.decide(this.rule, this.said, bank);
+    else this.bank(this.said.guess);
+  }
+
+  /* nothing: what is to be said where there is no image; strokes: how many were drawn. */
+  show(strokes, nothing) {
     const { said, decision } = this;
+    this.showVerdict(nothing);
     this.faces.forEach((face, i) => {
       this.showFace(face, decision?.nearest[i]);
     });
     this.parts.forEach((part, i) => {
-      part.value = decision ? decision.parts[i].toFixed(2) : "–";
+      part.textContent = decision ? decision.parts[i].toFixed(2) : "–";
     });
     this.codeMap?.show(decision, said && osr.placed(said.code), this.banks[said?.guess], strokes);
   }
 
-  wait() {
-    this.verdict.show(null, "", "fetching the rule …");
-    this.fetchRule();
-  }
-
-  decide() {
-    const { guess } = this.said;
-    const bank = this.banks[guess];
-    if (bank) {
-      this.decision = osr.decide(this.rule, this.said, bank);
-      this.verdict.show(this.decision.label, osr.inWords(this.decision, this.rule));
-      return;
-    }
-    this.verdict.show(null, "", `fetching the known ${guess}s …`);
-    this.bank(guess);
-  }
-
-  /* The known codes of a digit. */
-  bank(digit) {
-    this.coming[digit] ??= this.once(digit, `bank-${digit}.js`, (packed) => {
-      this.banks[digit] = osr.openBank(packed);
-    });
-    return this.coming[digit];
-  }
-
-  /* As load, and ready to be asked for again where it failed. */
-  async once(key, name, take) {
-    const isHere = await this.load(name, take);
-    if (!isHere) delete this.coming[key];
-    return isHere;
+  showVerdict(nothing) {
+    const { image, rule, said, decision } = this;
+    const missing = said ? `bank-${said.guess}.js` : "rule.js";
+    if (!image) this.verdict.show(null, "", nothing);
+    else if (decision) this.verdict.show(decision.label, osr.inWords(decision, rule));
+    else if (this.failures[missing]) this.verdict.show(null, this.failures[missing], "No answer");
+    else this.verdict.show(null, "", said ? `fetching the known ${said.guess}s …` : "fetching the rule …");
   }
 
   showFace(face, neighbour) {
     face.disabled = !neighbour;
     face.picture.style.backgroundImage = neighbour ? `url("${osr.folder}bank-${this.said.guess}.png")` : "none";
     if (neighbour) {
-      const [column, row] = [neighbour.at % 64, Math.floor(neighbour.at / 64)];
+      const [column, row] = [neighbour.at % this.columns, Math.floor(neighbour.at / this.columns)];
       face.picture.style.backgroundPosition = `${-osr.SIDE * column}px ${-osr.SIDE * row}px`;
     }
     face.caption.textContent = neighbour ? neighbour.distance.toFixed(2) : "–";
@@ -136,31 +147,36 @@ osr.Second = class {
     );
   }
 
-  /* From the drawing's code to a known one, as the network draws what lies between, and what the rule says of it. */
+  /* From the drawing's code towards a known one: what the network draws there, and what the rule says of it. */
   async walkTo(i) {
     const { said, decision } = this;
+    this.chosen = i;
     const { at } = decision.nearest[i];
     const length = Math.hypot(...said.code); // a bank keeps directions: the walk keeps the drawing's length
     const known = this.banks[said.guess].subarray(at * osr.CODE, (at + 1) * osr.CODE);
     const end = known.map((value) => length * value);
     const codes = Array.from({ length: osr.WALK }, (_, step) => osr.between(said.code, end, step / (osr.WALK - 1)));
     const steps = codes.map((code) => osr.named(this.rule, code));
-    const [decoder] = await Promise.all([
-      osr.fetched("walk.js").catch(() => null),
-      ...steps.map(({ guess }) => this.bank(guess)),
-    ]);
-    const isReady = decoder && steps.every(({ guess }) => this.banks[guess]);
-    if (decision !== this.decision || !isReady) return; // another picture came in between, or something did not come
-    this.decoder ??= osr.decode(decoder);
-    this.walk.replaceChildren(...steps.map((step) => this.step(step)));
+    const decoder = this.once("walk.js", (packed) => {
+      this.decoder = osr.decode(packed);
+    });
+    await Promise.all([decoder, ...steps.map(({ guess }) => this.bank(guess))]);
+    if (decision !== this.decision || this.chosen !== i) return; // something else was chosen in between
+    if (this.decoder && steps.every(({ guess }) => this.banks[guess])) this.showWalk(steps);
+    else this.walked = "What the walk needs could not be loaded.";
+    this.arrived();
   }
 
-  step(said) {
-    const { label } = osr.decide(this.rule, said, this.banks[said.guess]);
-    const view = new osr.View(String(label), `On the way: ${label}`);
-    const drawing = osr.drawing(this.decoder, said.code).map((value) => 1 / (1 + Math.exp(-value)));
-    view.show(osr.enlarge(drawing, 14));
-    return view.element;
+  showWalk(steps) {
+    const labels = steps.map((step) => String(osr.decide(this.rule, step, this.banks[step.guess]).label));
+    const views = steps.map((step, i) => {
+      const view = new osr.View(labels[i], `On the way: ${labels[i]}`);
+      const drawing = osr.drawing(this.decoder, step.code).map((value) => 1 / (1 + Math.exp(-value)));
+      view.show(osr.enlarge(drawing, 14));
+      return view.element;
+    });
+    this.walked = `The walk: ${labels.join(", ")}.`;
+    this.walk.replaceChildren(...views);
   }
 };
 

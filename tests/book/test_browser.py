@@ -47,10 +47,10 @@ def test_the_network_and_the_reports_rule_answer_as_pytorch_does(page, site, rul
     assert page.evaluate("osr.LINES") == pytest.approx(rule.lines, rel=1e-5)
     answers = page.evaluate(
         """([images, copies]) => images.map((one, i) => {
-            const { logits, copy, norm, diff, label } = osr.judge(osr.ready.weights, one, osr.LINES);
-            const [ink, again] = osr.binarised(one, Float32Array.from(copies[i]));
-            const changed = ink.filter((on, j) => on !== again[j]).length;
-            return { logits: [...logits], copy: [...copy], norm, diff, again: changed, label };
+            const said = osr.judge(osr.look(osr.ready.weights, one), osr.LINES);
+            const { logits, copy, norm, diff, label } = said;
+            const again = osr.diff(...osr.binarised(one, Float32Array.from(copies[i])));
+            return { logits: [...logits], copy: [...copy], norm, diff, again, label };
         })""",
         [images.reshape(-1, 784).tolist(), said.copies.tolist()],
     )
@@ -178,6 +178,7 @@ def test_an_a_is_a_4_to_the_report_and_unknown_to_the_rule(page, site):
     assert page.locator(REPORT).inner_text() == "a 4"
     expect(page.locator(RULE)).to_have_text("unknown")
     expect(page.locator("#osr-playground [role=status]")).to_contain_text("unknown")
+    assert page.locator("#osr-playground :is(output, [role=status], [role=alert], [aria-live])").count() == 1
     # book/_static/playground.png, which stands in the page where JavaScript is off, is a copy of this
     page.locator("#osr-playground").screenshot(path=SHOTS / "playground.png")
     page.get_by_role("button", name="a known 4").first.focus()
@@ -197,22 +198,29 @@ def test_predictions_come_first_and_are_kept(page, site):
     page.goto(f"{site}/{PLAYGROUND}")
     page.get_by_label("Predict first").check()
     show = page.get_by_role("button", name="Show the answers")
-    assert show.is_disabled()
+    report, rule = page.get_by_label("The report's rule will say"), page.get_by_label("chapter 8's rule")
     draw(page, SEVEN)
     assert page.locator(REPORT).inner_text() == page.locator(RULE).inner_text() == "Your prediction first"
-    assert not page.get_by_role("button", name="a known 7").first.is_visible()
-    page.get_by_label("The report's rule will say").select_option("7")
-    page.get_by_label("chapter 8's rule").select_option("unknown")
+    assert not page.get_by_role("button", name="a known 7").first.is_visible() and show.is_disabled()
+    report.select_option("7")
+    assert show.is_disabled()  # before both are predicted
+    rule.select_option("unknown")
     show.click()
     expect(page.locator(".osr-prediction")).to_contain_text("1 of 2 predictions right")
     assert page.locator(REPORT).inner_text() == "a 7"
+    rule.select_option("7")
+    assert show.is_disabled()  # it is known by now
     page.get_by_role("button", name="letter r", exact=True).click()
-    assert page.locator(REPORT).inner_text() == "Your prediction first"
+    assert page.locator(REPORT).inner_text() == "Your prediction first" and report.input_value() == "–"
+    page.get_by_label("Predict first").uncheck()
+    page.get_by_label("Predict first").check()
+    assert page.locator(REPORT).inner_text() != "Your prediction first" and show.is_disabled()
     with page.expect_download() as download:
         page.get_by_role("button", name="Download the log").click()
     (row,) = csv.DictReader(download.value.path().read_text().splitlines())
-    assert (row["report_predicted"], row["rule_predicted"], row["rule_said"]) == ("7", "unknown", "7")
-    assert float(row["p_value"]) > 0.01 and float(row["norm"]) > 0
+    said = [row[key] for key in ("report_predicted", "report_said", "recommended_predicted", "recommended_said")]
+    assert said == ["7", "7", "unknown", "7"]
+    assert float(row["p_value"]) > 0.01 and float(row["norm"]) < float(row["norm_line"])
 
 
 def test_a_bank_that_does_not_come_is_said_and_asked_for_again(page, site):
@@ -243,6 +251,29 @@ def test_a_dot_is_no_digit_and_a_stroke_can_be_taken_back(page, site):
     undo.click()  # there is nothing left to take back
     painted(page)
     assert verdict.inner_text() == NOTHING
+
+
+def test_undo_leads_back_to_a_ready_image(page, site):
+    page.goto(f"{site}/{PLAYGROUND}")
+    page.get_by_role("button", name="pullover", exact=True).first.click()
+    image, undo = page.evaluate("[...osr.ready.image]"), page.get_by_role("button", name="Undo")
+    undo.click()
+    draw(page, SEVEN)
+    assert page.evaluate("[...osr.ready.image]") != image
+    undo.click()
+    painted(page)
+    assert page.evaluate("[...osr.ready.image]") == image and page.evaluate("osr.ready.name") == "pullover"
+
+
+def test_the_way_on_the_map_has_a_place_for_each_stroke(page, site):
+    page.goto(f"{site}/{PLAYGROUND}")
+    for strokes, line in enumerate((SEVEN, [(0.4, 0.5), (0.6, 0.5)], [(0.3, 0.8), (0.6, 0.8)]), 1):
+        draw(page, line)
+        expect(page.locator(".osr-rule .osr-reason")).to_contain_text("known digits look")
+        assert page.evaluate("osr.ready.second.codeMap.trail.filter(() => true).length") == strokes
+    page.get_by_role("button", name="Undo").click()
+    painted(page)
+    assert page.evaluate("osr.ready.second.codeMap.trail.filter(() => true).length") == 2
 
 
 def test_ink_at_the_edge_is_not_erased(page, site):
@@ -978,12 +1009,12 @@ def test_the_alarm_bets_as_python_does_and_answers_to_the_keyboard(page, site):
     )
     np.testing.assert_allclose(np.array(wealth, float), promise.Martingale(compared, seed=5).watch(stream), rtol=1e-9)
     told = page.locator("#osr-alarm [role=status]")
-    assert "in 1 stream" in told.inner_text()
+    assert "in 1 stream:" in told.inner_text()
     page.locator("#osr-alarm").get_by_role("button", name="Ten more").focus()
     page.keyboard.press("Enter")
-    assert "alarms in 11 streams" in told.inner_text()
+    assert "in 11 streams:" in told.inner_text() and "after the change" in told.inner_text()
     page.get_by_label("after 1,000 images").select_option("nothing")
-    assert "false alarm" in told.inner_text()
+    assert re.search(r"in 1 stream: \d false", told.inner_text())
 
 
 ASKED = {
@@ -1005,6 +1036,7 @@ def test_search_leads_to_the_section(page, site):
     for words, place in ASKED.items():
         page.goto(f"{site}/search.html?q={quote(words)}")
         page.wait_for_function("document.querySelector('.search-summary')?.textContent")
+        page.wait_for_load_state("networkidle")  # each page that was found is read for its summary
         links = page.locator("#search-results li > a").evaluate_all("(all) => all.map((a) => a.getAttribute('href'))")
         assert place in links[:3], words
         assert "book/api.html" not in links[0]

@@ -246,8 +246,9 @@ def test_exams_differ_by_seed_and_keys_lie_apart(elsewhere, monkeypatch, capsys)
     monkeypatch.setattr("sys.stdout", io.TextIOWrapper(io.BytesIO(), "ascii"))
     teaching.main()
     files = {file.relative_to(elsewhere).as_posix() for file in elsewhere.rglob("*.*")}
-    assert files == {f"exam/a_seed{kind}.{end}" for kind in ("/exam", "-key/key") for end in ("md", "html")}
-    asked, told = ((elsewhere / f"exam/a_seed{kind}.md").read_text("utf-8") for kind in ("/exam", "-key/key"))
+    places = [f"exam/{exam.variant('a seed')}{kind}" for kind in ("/exam", "-key/key")]
+    assert files == {f"{place}.{end}" for place in places for end in ("md", "html")}
+    asked, told = ((elsewhere / f"{place}.md").read_text("utf-8") for place in places)
     one = exam.questions("a seed", 20)[0]
     assert one.text in asked and one.why not in asked and one.why in told
     assert asked.count("## ") == told.count("## ") == 20

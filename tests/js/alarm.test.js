@@ -37,6 +37,12 @@ test("an alarm is told with its place", () => {
   const quiet = new Float64Array(3000).fill(1);
   const loud = quiet.slice();
   loud[1499] = 25;
-  assert.match(osr.wordsOfAlarms([quiet, loud], true), /sounds at image 500 after the change.*1 alarm in 2 streams/);
-  assert.match(osr.wordsOfAlarms([loud, quiet], false), /^No alarm.*1 false alarm in 2 streams/);
+  const early = quiet.slice();
+  early[999] = 25; // the last image before the change
+  assert.match(
+    osr.wordsOfAlarms([quiet, loud], true),
+    /image 500 after the change.*in 2 streams: 1 after the change, 0 false/,
+  );
+  assert.match(osr.wordsOfAlarms([loud, early], true), /image 1000: a false alarm.*1 after the change, 1 false/);
+  assert.match(osr.wordsOfAlarms([loud, quiet], false), /^No alarm.*in 2 streams: 1 false/);
 });

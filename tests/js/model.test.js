@@ -148,8 +148,8 @@ test("an edge belongs to the bin above it, the last one to the last bin", () => 
 
 test("the second distance: how many pixels change between black and white, each picture cut at its own level", () => {
   const image = Uint8Array.of(0, 0, 0, 255);
-  assert.equal(osr.diff(image, floats(0.13, 0.14, 0.13, 1.2)), 0);
-  assert.equal(osr.diff(image, floats(0.6, 0.6, 0.6, 0.7)), 0); // bright, and black all the same
-  assert.equal(osr.diff(image, floats(0.1, 0.1, 1, 0.1)), 2);
-  assert.equal(osr.diff(Uint8Array.of(200, 200, 200, 200), floats(0.1, 0.1, 1, 1)), 2); // what is flat is black
+  assert.equal(osr.diff(...osr.binarised(image, floats(0.13, 0.14, 0.13, 1.2))), 0);
+  assert.equal(osr.diff(...osr.binarised(image, floats(0.6, 0.6, 0.6, 0.7))), 0); // bright, and black all the same
+  assert.equal(osr.diff(...osr.binarised(image, floats(0.1, 0.1, 1, 0.1))), 2);
+  assert.equal(osr.diff(...osr.binarised(Uint8Array.of(200, 200, 200, 200), floats(0.1, 0.1, 1, 1))), 2); // what is flat is black
 });

@@ -5,12 +5,12 @@ const { test } = require("node:test");
 const load = require("./load.js");
 
 const osr = load("page.js", "model.js", "picture.js", "board.js", "prediction.js", "playground.js");
-const lines = { norm: 5, diff: 60 };
+const lines = { norm: 5, diff: 60.9 };
 const probabilities = [0.1, 0.9];
 
 test("a refusal names what lies above its line, and what the classifier alone would have said", () => {
   const far = { norm: 5.5, diff: 60, guess: 1, label: "unknown", probabilities };
-  const [norm, diff] = ["too far from the drawing (norm 5.5 above 5.0)", "in too many pixels (diff 61 above 60)"];
+  const [norm, diff] = ["too far from the drawing (norm 5.50 above 5.00)", "in too many pixels (diff 61 above 60)"];
   const both = osr.reason({ ...far, diff: 61 }, lines);
   assert.ok(both.startsWith("Refused") && both.includes(norm) && both.includes(diff) && both.includes("90\u00a0%"));
   assert.ok(!osr.reason(far, lines).includes(diff));
