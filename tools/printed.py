@@ -244,6 +244,11 @@ def xhtml(title, body):
 </head><body>{body}</body></html>"""
 
 
+def holds(text):
+    """What a list of an EPUB's files must say of one that holds formulas or drawings."""
+    return " ".join(kind for kind, mark in (("mathml", "<math"), ("svg", "<svg")) if mark in text)
+
+
 def package(held, parts):
     """The list of an EPUB's files, and what the book is. held: its files by name; parts: as printed.cut gives them."""
     settings = chapters.config()
@@ -253,12 +258,12 @@ def package(held, parts):
         settings["html"]["baseurl"],
     )
     order = ["nav.xhtml", *(f"{part['id']}.xhtml" for part in parts)]
-    special = {f"{part['id']}.xhtml": "mathml" for part in parts if part["mathml"]}
+    special = {f"{part['id']}.xhtml": holds(part["text"]) for part in parts}
     special |= {"nav.xhtml": "nav", "cover.png": "cover-image"}
     places = {name: f"item-{i}" for i, name in enumerate(held)}
     items = [
         f'<item id="{place}" href="{name}" media-type="{TYPES[Path(name).suffix]}"'
-        + (f' properties="{special[name]}"/>' if name in special else "/>")
+        + (f' properties="{special[name]}"/>' if special.get(name) else "/>")
         for name, place in places.items()
     ]
     spine = [f'<itemref idref="{places[name]}"/>' for name in order]

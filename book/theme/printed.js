@@ -239,7 +239,7 @@ printed.point = (part) => {
   }
 };
 
-/* The one document as files for an EPUB: { id, title, text, images, mathml } of each. */
+/* The one document as files for an EPUB: { id, title, text, images } of each. */
 printed.cut = () =>
   [...document.querySelectorAll("section.chapter")].map((chapter) => {
     const copy = chapter.cloneNode(true);
@@ -253,7 +253,6 @@ printed.cut = () =>
       title: chapter.querySelector("h1").textContent,
       text: new XMLSerializer().serializeToString(copy),
       images: addresses,
-      mathml: Boolean(copy.querySelector("math")),
     };
   });
 
