@@ -120,13 +120,15 @@ def test_nothing_is_wider_than_the_paper(pdf):
 
 def test_no_figure_or_table_is_lost(pdf, paper, epub, screen, rendered):
     captions = [squeezed(one.get_text())[:30] for page in rendered for one in page.select("figcaption")]
-    pictures = [one["src"].rpartition("/")[2] for page in rendered for one in page.find_all("img")]
+    drawings = [one for page in rendered for one in page.find_all("img") if "only-dark" not in one.get("class", [])]
+    pictures = [one["src"].rpartition("/")[2] for one in drawings]
     living = sum(len(page.select('div[id^="osr-"]')) for page in rendered)
     assert len(captions) > 50 and living > 5
     on_paper, on_screen = squeezed("".join(paper)), squeezed("".join(one.get_text() for one in screen.values()))
     for caption in captions:
         assert caption in on_paper and caption in on_screen
-    assert {f"book/images/{name}" for name in pictures} <= set(epub.namelist())
+    files = set(epub.namelist())
+    assert {f"book/images/{name}" for name in pictures} <= files and not any("-dark." in file for file in files)
     tables = [words(one) for text in screen.values() for one in text.find_all("table")]
     assert sorted(tables) == sorted(words(one) for page in rendered for one in page.find_all("table"))
     drawn = sum(1 for page in pdf for one in page.get_objects() if one.type == pypdfium2.raw.FPDF_PAGEOBJ_IMAGE)
