@@ -56,15 +56,15 @@ def write(file, content):
     print(f"Wrote {file}")
 
 
-def draw(figure, name, **options):
-    """Write a figure as a picture of the book, and as one for the dark beside it. options: of its savefig."""
-    from tools import dark  # not before: with it comes IPython, in processes whose memory is measured
+def draw(figure, name):
+    """Write a figure as a picture of the book, and as one for the dark beside it."""
+    from tools import dark, panels  # not before: with it comes IPython, in processes whose memory is measured
 
-    file = PICTURES / f"{name}.png"
+    file, options = PICTURES / f"{name}.png", {"format": "png", "dpi": 160, "bbox_inches": "tight"}
     with files.whole(file) as light:
-        figure.savefig(light, format="png", dpi=160, **options)
+        figure.savefig(light, **options)
     with dark.darkened(figure), files.whole(dark.name(file)) as second:
-        figure.savefig(second, format="png", dpi=160, **options)
+        figure.savefig(second, metadata=panels.text(figure), **options)
 
 
 def rounded(tree):

@@ -24,7 +24,7 @@ def draw_teaser():
         for diff, label in zip(decision.scores[:, 1], decision.labels, strict=True)
     ]
     plots.style()
-    study.draw(plots.reconstructions(infer(model, chosen), titles).figure, "teaser", bbox_inches="tight")
+    study.draw(plots.reconstructions(infer(model, chosen), titles).figure, "teaser")
 
 
 def draw_card():

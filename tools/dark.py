@@ -24,6 +24,8 @@ from matplotlib.patheffects import withStroke
 from matplotlib.text import Text
 from traitlets import ObjectName, Unicode
 
+from tools import panels
+
 MIME = "image/x-dark+png"
 """What the second picture is called beside the first, image/png, in the outputs of a notebook."""
 THEME = "#121212"
@@ -91,7 +93,7 @@ def darkened(figure):
 def picture(figure):
     """The figure for the dark as a PNG, in base64, the way the notebook prints it for the light."""
     with darkened(figure):
-        return print_figure(figure, "png", base64=True)
+        return print_figure(figure, "png", base64=True, metadata=panels.text(figure))
 
 
 def load_ipython_extension(shell):

@@ -14,7 +14,7 @@ from fontTools import subset
 from fontTools.ttLib import TTFont
 from PIL import Image, ImageColor
 
-from tools import dark, paths
+from tools import dark, panels, paths
 
 TIDY = (
     # the theme brings its icons twice, as a font and as a script of 1.5 MB: the font is enough
@@ -48,6 +48,7 @@ MATHJAX = re.compile(r'<script>window\.MathJax = [^\n]*</script>\n?|<script[^>]*
 FIGURE = re.compile(
     r'(<a [^>]*>\s*(?:<span[^>]*>)?)?(<img [^>]*src="((?:\.\./)*_images/[^"]+\.png)"[^>]*>)(?(1)((?:</span>)?\s*</a>)?)'
 )
+PHONE = "screen and (max-width: 600px)"
 CLAIMS = re.compile(r'(?:<div class="output text_html"><p class="claim">(?:(?!</p>).)*</p>\s*</div>\s*)+', re.DOTALL)
 ICON = re.compile(r"(?:\.fa-[\w-]+:{1,2}before,?)+\{content:\"(?:\\([0-9a-f]+)|([^\"]))\"\}")
 FAMILY = re.compile(r"Font Awesome(?=\\? ?\d)")
@@ -61,6 +62,8 @@ def finish(html):
     """Do all of it. html: the folder of the rendered pages."""
     for file in (html / "_static").glob("*-dark.png"):  # no page names them, so they are not with those that pages name
         file.rename(html / "_images" / file.name)
+    for file in list((html / "_images").glob("*.png")):
+        stack(file)
     sizes = {file.name: lighter(file) for file in [*(html / "_images").glob("*.png"), html / "_static/playground.png"]}
     for page in html.rglob("*.html"):
         page.write_text(tidy(page.read_text(encoding="utf-8"), sizes), encoding="utf-8")
@@ -116,20 +119,38 @@ def open_figures(page, sizes):
         count += 1
         image = image.replace("<img", f"<img{size}{lazily}", 1)
         if second.name in sizes:
-            return full_size(image, source, "only-light") + full_size(image, source, "only-dark", str(second))
-        return f"{before}{image}{after or ''}" if before else full_size(image, source)
+            return full_size(image, source, sizes, "only-light") + full_size(
+                image, source, sizes, "only-dark", str(second)
+            )
+        return f"{before}{image}{after or ''}" if before else full_size(image, source, sizes)
 
     return FIGURE.sub(link, page)
 
 
-def full_size(image, source, theme="", instead=""):
-    """A picture as a link to itself. theme: the class of a picture for one theme alone; instead: what it shows."""
+def stack(file):
+    """A figure of several panels gets pictures for phones, one for each theme. file: the picture for the light."""
+    second = dark.name(file)
+    rows = panels.of(second) if second.exists() else []
+    for picture in (file, second) if rows else ():
+        panels.stack(Image.open(picture), rows).save(panels.name(picture))
+
+
+def full_size(image, source, sizes, theme="", instead=""):
+    """A picture as a link to itself. theme: the class of a picture for one theme alone; instead: what it shows.
+
+    Where there is one for phones, they show it.
+    """
     if theme:
         image = (
             image.replace('class="', f'class="{theme} ') if 'class="' in image else f'<img class="{theme}"{image[4:]}'
         )
     instead = instead or source
     image = image.replace(source, instead)
+    stacked = panels.name(PurePosixPath(instead))
+    if stacked.name in sizes:
+        width, height = sizes[stacked.name]
+        phone = f'<source media="{PHONE}" srcset="{stacked}" width="{width}" height="{height}">'
+        image = f"<picture>{phone}{image}</picture>"
     return f'<a class="full-size" href="{instead}" title="full size">{image}</a>'
 
 

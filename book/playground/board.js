@@ -4,6 +4,7 @@
 /* A black canvas to draw on; drawn is called after every stretch of a stroke. */
 osr.Board = class {
   size = 280;
+  read = 140;
   pen = 22;
 
   constructor(drawn) {
@@ -18,8 +19,9 @@ osr.Board = class {
     });
     const shown = this.canvas.getContext("2d");
     shown.scale(scale, scale);
-    const read = osr.el("canvas", { width: this.size, height: this.size }); // what the network reads: no sharper for it
+    const read = osr.el("canvas", { width: this.read, height: this.read }); // what the network reads: coarser, for speed
     this.reading = read.getContext("2d", { willReadFrequently: true });
+    this.reading.scale(this.read / this.size, this.read / this.size);
     this.contexts = [shown, this.reading];
     this.clear();
     const inside = ([x, y]) => [x / scale, y / scale];
@@ -96,7 +98,7 @@ osr.Board = class {
   /* What is there, as the network reads it. A ready image that nobody drew on is read as it is. */
   image() {
     if (this.picture && this.strokes.length === 0) return this.picture;
-    const { data, height, width } = this.reading.getImageData(0, 0, this.size, this.size);
+    const { data, height, width } = this.reading.getImageData(0, 0, this.read, this.read);
     const grey = new Float64Array(height * width).map((_, i) => data[4 * i] / 255); // as much red as green and blue
     return osr.toMnist({ grey, height, width }, true);
   }

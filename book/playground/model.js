@@ -166,8 +166,13 @@ osr.edges = (picture) => {
 /* How many values lie in each bin: its lower edge belongs to it, its upper one does not; to the last, both. */
 osr.histogram = (picture, edges) => {
   const counts = new Float32Array(osr.BINS);
-  const starts = edges.subarray(0, osr.BINS);
-  for (const value of picture) counts[starts.findLastIndex((start) => start <= value)]++;
+  const perBin = osr.BINS / (edges[osr.BINS] - edges[0]);
+  for (const value of picture) {
+    let bin = Math.min(osr.BINS - 1, Math.floor((value - edges[0]) * perBin));
+    while (value < edges[bin]) bin--; // rounding can miss by one
+    while (bin < osr.BINS - 1 && value >= edges[bin + 1]) bin++;
+    counts[bin]++;
+  }
   return counts;
 };
 

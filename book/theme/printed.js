@@ -7,7 +7,7 @@ const printed = {};
 
 /* What neither paper nor an e-reader has a use for: what is clicked, and code that only draws. */
 printed.LEFT_OUT =
-  ".full-size:has(> .only-dark), .only-dark, .headerlink, script, noscript, link, style, button, input, details.above-input, .sd-summary-state-marker";
+  ".full-size:has(.only-dark), .only-dark, picture > source, .headerlink, script, noscript, link, style, button, input, details.above-input, .sd-summary-state-marker";
 
 /* The attributes that stay on elements of HTML. */
 printed.KEPT = [

@@ -1110,13 +1110,14 @@ def test_figures_are_those_of_the_theme(page, site, name, theme, other):
     page.on("request", lambda request: files.add(request.url.rpartition("/")[2]))
     page.emulate_media(color_scheme=theme)
     page.goto(f"{site}/{name}", wait_until="networkidle")
-    shown, hidden = (page.locator(f"article .full-size > img.only-{one}") for one in (theme, other))
+    shown, hidden = (page.locator(f"article .full-size img.only-{one}") for one in (theme, other))
     assert shown.count() == hidden.count() == page.locator("article .full-size").count() / 2 > 0
     for image in shown.all():
         image.scroll_into_view_if_needed()
         page.wait_for_function("(image) => image.naturalWidth > 0", arg=image.element_handle())
         source = image.get_attribute("src")
-        assert image.locator("..").get_attribute("href") == source and image.get_attribute("alt")
+        assert image.locator("xpath=ancestor::a").get_attribute("href") == source and image.get_attribute("alt")
+        assert image.evaluate("(image) => image.currentSrc").endswith(source.removeprefix(".."))
         assert source.endswith("-dark.png") == (theme == "dark")
         look = image.evaluate("(image) => [getComputedStyle(image).filter, getComputedStyle(image).backgroundColor]")
         assert look == ["none", "rgba(0, 0, 0, 0)"]
@@ -1159,6 +1160,24 @@ def test_a_dark_page_prints_its_light_figures(page, site):
         expect(image).to_be_visible()
         expect(image).not_to_have_js_property("naturalWidth", 0)
     assert not any(image.is_visible() for image in page.locator("article img.only-dark").all())
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_a_phone_stacks_the_panels_of_a_figure(browser, site, theme):
+    phone = browser.new_context(viewport=PHONE, color_scheme=theme, is_mobile=True)
+    page = phone.new_page()
+    page.goto(f"{site}/{CHAPTER}", wait_until="networkidle")
+    figures = page.locator(f"article picture > img.only-{theme}")
+    assert figures.count() > 3
+    for figure in figures.all():
+        figure.scroll_into_view_if_needed()
+        expect(figure).not_to_have_js_property("naturalWidth", 0)
+        told = figure.evaluate("(image) => ({ file: image.currentSrc, wide: image.clientWidth / image.clientHeight })")
+        assert told["file"].endswith("-dark-stacked.png" if theme == "dark" else "-stacked.png")
+        width, height = (int(figure.get_attribute(name)) for name in ("width", "height"))
+        assert told["wide"] < 0.7 * width / height
+        assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+    phone.close()
 
 
 def test_a_phone_gets_figures_in_full_size_and_claims_in_one_line(browser, site):

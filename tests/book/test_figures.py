@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import io
 import re
 from xml.etree import ElementTree
 
@@ -12,11 +13,12 @@ import numpy as np
 import pytest
 from IPython.core.pylabtools import print_figure
 from matplotlib.colors import same_color
+from matplotlib.patches import ConnectionPatch
 from matplotlib.text import Text
 from PIL import Image
 
 from osrlib import models, plots, zoo
-from tools import dark, execute, finish, paths
+from tools import dark, execute, finish, panels, paths
 
 SEEN = ("mnist", "fashion", "cifar10", "letters", "patches", "noise")
 RANDOM = np.random.default_rng(0)
@@ -106,6 +108,69 @@ def test_colours_of_worlds_stay_and_black_becomes_light():
         (grid,) = {tuple(line.get_color()) for line in ax.get_xgridlines()}
         assert 1.2 < dark.contrast(grid[:3], dark.GROUND) < 3
     assert line.get_color() == "black"
+
+
+def side_by_side(**options):
+    """Two panels of scales that differ in their width."""
+    figure, axes = plt.subplots(1, 2, figsize=(8, 3), **options)
+    axes[0].barh(["a long name", "another long name"], [1, 2])
+    axes[1].plot([0, 1], [0, 1000], label="a line")
+    axes[0].set_title("a title")
+    return figure, axes
+
+
+def test_panels_side_by_side_come_one_below_the_other(tmp_path):
+    figure, _ = side_by_side()
+    file = tmp_path / "figure.png"
+    file.write_bytes(base64.b64decode(dark.picture(figure)))
+    (places,) = panels.of(file)
+    assert len(places) == 2 and places[0][0] == 0 and places[0][2] == places[1][0] and places[1][2] == 1
+    before = Image.open(file)
+    after = panels.stack(before, [places])
+    assert after.width < 0.7 * before.width and after.height > 1.9 * before.height
+    drawn = [(np.asarray(image)[..., 3] > 0).sum() for image in (before, after)]
+    assert drawn[0] == drawn[1]  # no ink is lost where the picture is cut, and none is there twice
+    left = before.crop((0, 0, round(places[0][2] * before.width), before.height))
+    assert not np.asarray(left)[:, -2:, 3].any()
+
+
+@pytest.mark.parametrize("columns, order", [(2, [0, 1, 2, 3]), (4, [0, 1, 4, 5, 2, 3, 6, 7])])
+def test_few_columns_are_read_by_rows_many_by_columns_and_small_panels_stay_in_pairs(columns, order):
+    figure, axes = plt.subplots(2, columns, figsize=(8, 4))
+    for number, ax in enumerate(axes.flat):
+        ax.set(xticks=[], yticks=[], facecolor=str((number + 1) / 9))
+    picture = Image.open(io.BytesIO(print_figure(figure))).convert("L")
+    stacked = np.asarray(panels.stack(picture, panels.places(figure))).astype(int)
+    pairs = columns // 2
+    high, wide = len(stacked) // (2 * columns // pairs), stacked.shape[1] // pairs
+    middles = stacked[high // 2 :: high, wide // 2 :: wide]
+    assert (middles.ravel() * 9 / 255 - 1).round().astype(int).tolist() == order
+
+
+def arrow_across():
+    figure, (one, other) = side_by_side()
+    figure.add_artist(ConnectionPatch((1, 0.5), (0, 500), one.transData, other.transData, arrowstyle="->"))
+    return figure
+
+
+WHOLE = {
+    "nothing": plt.figure,
+    "one panel": lambda: plt.subplots()[0],
+    "one below the other": lambda: plt.subplots(2, 1)[0],
+    "one scale for both": lambda: plt.subplots(1, 2, sharey=True)[0],
+    "a title over both": lambda: side_by_side()[0].suptitle("for both").figure,
+    "a legend for both": lambda: side_by_side()[0].legend().figure,
+    "an arrow across": arrow_across,
+}
+
+
+@pytest.mark.parametrize("kind", WHOLE)
+def test_a_figure_that_is_one_thing_is_left_whole(kind, tmp_path):
+    figure = WHOLE[kind]()
+    assert panels.places(figure) == []
+    file = tmp_path / "figure.png"
+    file.write_bytes(base64.b64decode(dark.picture(figure)))
+    assert panels.of(file) == []
 
 
 def test_a_build_draws_figures_for_both_themes_and_a_notebook_for_one(tmp_path, monkeypatch):
