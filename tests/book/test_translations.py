@@ -66,7 +66,7 @@ def test_a_translation_keeps_what_is_no_prose(language):
 
     for page, file in translations.catalogues(language).items():
         done = [one for one in translations.read(file, language) if one.id and one.string]
-        assert len(done) >= 10
+        assert done, page
         for one in done:
             assert kept(one.id) <= kept(one.string), page
 
