@@ -28,6 +28,7 @@ from tools.chapters import BuildError
 
 GETTEXT = {"gettext_compact": False, "gettext_location": False, "gettext_uuid": False, "html_additional_pages": {}}
 MESSAGES = "LC_MESSAGES"
+COST = {"de": "{} Sekunden und {} GiB (CPU-Kerne: {})"}  # the numbers that tools.execute writes
 
 
 def languages():
@@ -152,11 +153,19 @@ def write(catalogue, file):
 
 def filled(catalogue, values, cost, place):
     """A catalogue with numbers in place of the roles that stand for them, in source and translation."""
+    costs = cost, cost_in(str(catalogue.locale), cost)
     for one in [one for one in catalogue if one.id and one.string]:
         del catalogue[one.id]
-        text = [chapters.fill(part, values, place).replace("{{ cost }}", cost) for part in (one.id, one.string)]
+        parts = zip((one.id, one.string), costs, strict=True)
+        text = [chapters.fill(part, values, place).replace("{{ cost }}", told) for part, told in parts]
         catalogue.add(*text, flags=one.flags)
     return catalogue
+
+
+def cost_in(language, cost):
+    """What a run costs, in a language's words where there are some."""
+    numbers = re.findall(r"[\d.]+", cost)
+    return COST[language].format(*numbers) if numbers and language in COST else cost
 
 
 def render(language):
