@@ -1,6 +1,7 @@
 """What a build puts into pages: links to terms, copies of figures, what was claimed, and what it took."""
 
 import base64
+import collections
 import datetime
 import io
 import itertools
@@ -143,13 +144,13 @@ def records(values):
 
 def claims_page(glued):
     """Markdown of the claims page. glued: dict chapter → what it glued (:func:`chapters.glued`)."""
-    rows, count = [], 0
+    rows, sources = [], collections.Counter()
     for name, values in glued.items():
         chapter = int(name[:2])
         for one in records(values):
-            count += 1
+            sources[one["source"]] += 1
             value, low, high = (format(one[key], one["fmt"]) for key in ("value", "low", "high"))
-            verdict = "reference run" if one["reference"] else "holds"
+            verdict = "holds" if one["source"] == "this build" else f"holds ({one['source']})"
             rows.append(
                 f"| {{doc}}`{chapter} <../notebooks/{name}>` | {one['claim']} | {value} | {low} to {high} "
                 f"| {one['said'] or ''} | {verdict} |"
@@ -158,19 +159,24 @@ def claims_page(glued):
         [
             "# Claims",
             "",
-            f"What this book says of its results, it checks. Each of the {count} claims below was measured while this "
-            "page was built, and compared with a band that was fixed beforehand. A value outside its band stops the "
-            "build, so that no page is printed with a claim that does not hold. Where a world was missing, the "
-            "verdict says that the reference run's figure stands in.",
+            f"What this book says of its results, it checks. Each of the {len(rows)} values below was compared with a "
+            "band that was fixed beforehand. A value outside its band stops the build, so that no page is printed with "
+            "a claim that does not hold.",
+            "",
+            f"Of these values, {sources['this build']} were measured while this page was built. The verdict marks the "
+            f"others: {sources['reference run']} were read from the committed figures of the {{term}}`reference run`, "
+            "most of them because they need many trainings. Where a world is missing, a figure of the reference run "
+            f"stands in: here {sources['reference run, stands in']} times.",
             "",
             "A band is as wide as other machines, library versions and seeds have moved the figure, or the sentence in "
             "the chapter needs. *Elsewhere* is what the report or a paper prints for the same quantity.",
             "",
             'For programs, the file <a href="claims.json">claims.json</a> holds the same claims, with values that are '
-            "not rounded. It begins with the version, the commit, the date, the machine and the packages of this "
-            "build, with the seeds of the published weights, and with the same facts on the reference run.",
+            "not rounded, and with the *source* of each: this build or the reference run. It begins with the version, "
+            "the commit, the date, the machine and the packages of this build, with the seeds of the published "
+            "weights, and with the same facts on the reference run.",
             "",
-            "| chapter | claim | this run | band | elsewhere | verdict |",
+            "| chapter | claim | value | band | elsewhere | verdict |",
             "|---|---|---|---|---|---|",
             *rows,
             "",
@@ -185,7 +191,7 @@ def claims_json(glued):
         for one in records(values):
             told.append(
                 {"chapter": chapter, "claim": one["claim"], "value": one["value"], "band": [one["low"], one["high"]]}
-                | {"n": one["n"], "spread": one["spread"], "elsewhere": one["said"], "stands_in": one["reference"]}
+                | {"n": one["n"], "spread": one["spread"], "elsewhere": one["said"], "source": one["source"]}
             )
     seeds = {name: one["published_seed"] for name, one in reference["models"].items()}
     head = {"build": provenance(), "weights": {"seeds": seeds}, "reference_run": reference["provenance"]}

@@ -42,6 +42,7 @@ def check(
     spread: NotNegative | None = None,
     said: str | None = None,
     reference: Finite | None = None,
+    recorded: bool = False,
 ):
     """Check low ≤ value ≤ high, show the value with its band, and record it for the book's page of claims.
 
@@ -49,8 +50,9 @@ def check(
     standard deviation shown; fmt: how the numbers are printed; n, spread: on how many images a single number was
     measured, and its standard deviation over the reference run's seeds; said: what the report or a paper prints for it;
     reference: the reference run's figure, which stands in, marked as such, where ``value`` is None because a world is
-    missing here.
-    The text of the output is the verdict alone, the same on every machine. ClaimFailed outside the band.
+    missing here; recorded: the value was not measured here but read from the reference run's committed figures.
+    The record's *source* is "this build", "reference run" or "reference run, stands in"; the last two are shown beside
+    the value. The text of the output is the verdict alone, the same on every machine. ClaimFailed outside the band.
     """
     if low > high:
         raise ValueError(f"low, high: expected low ≤ high, got {low} and {high}")
@@ -62,24 +64,26 @@ def check(
             float(value.mean()),
             float(value.std(ddof=1)) if len(value) > 1 else None,
         )
-    stands_in = value is None
-    if stands_in:
+    source = "reference run" if recorded else "this build"
+    if value is None:
         if reference is None:
             raise ValueError(f"{name}: expected a value, or the reference run's figure in its place; got neither")
         print(f"{name}: the reference run's figure, {reference:{fmt}}, stands in for what is missing", file=sys.stderr)
-    number = float(reference if stands_in else value)
+        value, source = reference, "reference run, stands in"
+    number = float(value)
     holds = low <= number <= high
     verdict = f"{name} within {low:{fmt}} to {high:{fmt}}: {'yes' if holds else 'NO'}"
     told = (
         f"{number:{fmt}}" + (f" ± {spread:{fmt}}{over}" if spread is not None else "") + (f", n = {n:,}" if n else "")
     )
+    mark = "" if source == "this build" else f" ({source})"
     claim = {
         "claim": name, "value": number, "low": float(low), "high": float(high), "fmt": fmt, "n": n, "spread": spread,
-        "said": said, "reference": stands_in,
+        "said": said, "source": source,
     }  # fmt: skip
     _display(
         f"claim:{name}", json.dumps(claim, default=float), verdict,
-        f'<p class="claim">{html.escape(name)}: <strong>{told}</strong>{" (reference run)" if stands_in else ""}, '
+        f'<p class="claim">{html.escape(name)}: <strong>{told}</strong>{mark}, '
         f"within {low:{fmt}} to {high:{fmt}}: {'yes' if holds else 'NO'}</p>",
     )  # fmt: skip
     if not holds:

@@ -9,6 +9,7 @@ import pytest
 
 import osrlib
 from osrlib import data, zoo
+from osrlib.teaching import claims
 from tools import cards, chapters, pages, paths, review
 
 FILES = ("LICENSE", "LICENSE-TEXT", "CITATION.cff", "CHANGELOG.md", "README.md", "CONTRIBUTING.md", "Makefile")
@@ -90,3 +91,24 @@ def test_claims_for_programs_are_those_of_the_page():
     assert told["build"]["version"] == osrlib.__version__ and "torch" in told["build"]["packages"]
     assert told["weights"]["seeds"].keys() == zoo.MODELS.keys() and told["reference_run"]
     assert 'href="claims.json"' in page
+
+
+def test_the_source_of_each_claim_is_told(monkeypatch):
+    shown = {}
+    monkeypatch.setattr(
+        "IPython.display.display",
+        lambda content, raw, metadata: shown.update(
+            {metadata["scrapbook"]["name"]: content[f"{claims.PREFIX}text/plain"]}
+        ),
+    )
+    for name in ("one measured", "another"):
+        claims.check(name, 0.5, 0, 1)
+    claims.check("of many seeds", 0.5, 0, 1, recorded=True)
+    claims.check("of no world", None, 0, 1, reference=0.5)
+    glued = {"01-closed-world": shown}
+    page, told = pages.claims_page(glued), json.loads(pages.claims_json(glued))["claims"]
+    sources = ["this build", "this build", "reference run", "reference run, stands in"]
+    assert [one["source"] for one in told] == sources
+    assert re.findall(r"\| (holds.*) \|", page) == ["holds", "holds", *(f"holds ({one})" for one in sources[2:])]
+    for count in ("Each of the 4 values", "2 were measured", "1 were read", "here 1 times"):
+        assert count in page

@@ -31,10 +31,11 @@ def test_a_claim_shows_its_value_and_compares_its_verdict(recorded, capsys):
     assert name == "claim:MNIST accuracy" and content["text/plain"] == "MNIST accuracy within 95.5% to 98.0%: yes"
     for shown in ("96.4%", "± 0.2%", "n = 10,000", "95.5% to 98.0%: yes"):
         assert shown in content["text/html"]
+    assert "reference run" not in content["text/html"]
     record = json.loads(content[RECORD])
     assert record == {
         "claim": "MNIST accuracy", "value": 0.964, "low": 0.955, "high": 0.98, "fmt": ".1%", "n": 10_000,
-        "spread": 0.002, "said": "the report: 96.24 %", "reference": False,
+        "spread": 0.002, "said": "the report: 96.24 %", "source": "this build",
     }  # fmt: skip
     assert capsys.readouterr().out == ""
 
@@ -60,13 +61,23 @@ def test_a_claim_that_fails(recorded, value):
 
 def test_the_reference_figure_stands_in_and_is_marked(recorded, capsys):
     claims.check("OOD accuracy", None, 0.94, 1, reference=0.95)
-    assert "95.0%, stands in" in capsys.readouterr().err and "(reference run)" in recorded[0][1]["text/html"]
-    assert json.loads(recorded[0][1][RECORD])["reference"] is True
+    assert "95.0%, stands in" in capsys.readouterr().err
+    assert "(reference run, stands in)" in recorded[0][1]["text/html"]
+    assert json.loads(recorded[0][1][RECORD])["source"] == "reference run, stands in"
     with pytest.raises(claims.ClaimFailed):
         claims.check("OOD accuracy", None, 0.94, 1, reference=0.9)
     for wrong in ((None, 0, 1), (0.5, 1, 0)):
         with pytest.raises(ValueError, match="expected"):
             claims.check("something", *wrong)
+
+
+def test_a_recorded_value_is_marked_and_its_verdict_is_as_any_other(recorded):
+    for told in (True, False):
+        claims.check("three trainings", np.array([0.95, 0.96, 0.97]), 0.94, 1, recorded=told)
+    (_, marked), (_, plain) = recorded
+    assert "<strong>96.0% ± 1.0%, n = 3</strong> (reference run)," in marked["text/html"]
+    assert json.loads(marked[RECORD]) == json.loads(plain[RECORD]) | {"source": "reference run"}
+    assert marked["text/plain"] == plain["text/plain"] and "reference run" not in plain["text/html"]
 
 
 def test_own_figures_agree_or_differ(capsys):
