@@ -23,10 +23,14 @@ osr.Board = class {
     this.reading = read.getContext("2d", { willReadFrequently: true });
     this.reading.scale(this.read / this.size, this.read / this.size);
     this.contexts = [shown, this.reading];
-    this.clear();
+    this.past = []; // what was there before each stroke, each ready image, each time that the board was cleared
+    this.lay({ strokes: [], picture: null, name: "" });
     const inside = ([x, y]) => [x / scale, y / scale];
     const start = (point) => {
-      this.strokes.push([inside(point)]);
+      this.keep();
+      this.stroke = [inside(point)];
+      this.strokes.push(this.stroke);
+      this.name = "drawing";
       this.goOn(inside(point));
       return true;
     };
@@ -34,10 +38,9 @@ osr.Board = class {
   }
 
   goOn(point) {
-    const stroke = this.strokes.at(-1);
-    if (!stroke) return; // the board was emptied under the pen
-    this.line(stroke.at(-1), point);
-    stroke.push(point);
+    if (!this.stroke) return; // the board was changed under the pen
+    this.line(this.stroke.at(-1), point);
+    this.stroke.push(point);
     this.drawn();
   }
 
@@ -62,36 +65,39 @@ osr.Board = class {
     return !this.picture && osr.sum(lengths) < this.pen;
   }
 
-  /* Takes the last stroke back. */
+  keep() {
+    const { strokes, picture, name } = this;
+    this.past.push({ strokes: [...strokes], picture, name });
+  }
+
+  /* Takes back what was done last. */
   undo() {
-    const strokes = this.strokes.slice(0, -1);
-    if (this.picture) this.put(this.picture);
-    else this.clear();
-    this.strokes = strokes;
-    for (const stroke of strokes) {
-      for (let i = 1; i < stroke.length; i++) this.line(stroke[i - 1], stroke[i]);
-    }
+    if (this.past.length) this.lay(this.past.pop());
     this.drawn();
   }
 
   clear() {
-    this.strokes = []; // each a list of points
-    this.picture = null; // the ready image below them
-    for (const context of this.contexts) {
-      context.fillStyle = "#000";
-      context.fillRect(0, 0, this.size, this.size);
-    }
+    this.keep();
+    this.lay({ strokes: [], picture: null, name: "" });
   }
 
-  /* Puts an image of 28×28 there, to be drawn over. */
-  put(image) {
+  /* Puts an image of 28×28 there, to be drawn over. name: what it is called as long as nobody does. */
+  put(image, name) {
+    this.keep();
+    this.lay({ strokes: [], picture: image, name });
+  }
+
+  /* The board from anew. strokes: each a list of points; picture: the ready image below them, or null. */
+  lay({ strokes, picture, name }) {
+    Object.assign(this, { strokes, picture, name, stroke: null });
     const small = osr.el("canvas", { width: osr.SIDE, height: osr.SIDE });
-    osr.paint(small, image);
-    this.clear();
-    this.picture = image;
+    osr.paint(small, picture ?? new Uint8Array(osr.SIDE ** 2));
     for (const context of this.contexts) {
       context.imageSmoothingEnabled = false;
       context.drawImage(small, 0, 0, this.size, this.size);
+    }
+    for (const stroke of strokes) {
+      for (let i = 1; i < stroke.length; i++) this.line(stroke[i - 1], stroke[i]);
     }
   }
 

@@ -43,10 +43,10 @@ osr.accuracy = (rows) => osr.sum(rows.map((row) => row.correct)) / osr.sum(rows.
 /* A slider for one line, under its value. */
 osr.LineSlider = class {
   constructor(key, told) {
-    const { step, decimals } = osr.AXES[key];
+    const { step } = osr.AXES[key];
     const max = osr.LOGARITHMIC[key].high;
     const id = `osr-line-${key}`;
-    this.decimals = decimals;
+    this.key = key;
     this.value = osr.el("strong");
     const oninput = () => told(key, Number(this.slider.value));
     this.slider = osr.el("input", { type: "range", id, min: 0, max, step, oninput });
@@ -55,7 +55,8 @@ osr.LineSlider = class {
 
   show(line) {
     this.slider.value = line;
-    this.value.textContent = line.toFixed(this.decimals);
+    this.value.textContent = osr.shownLine(this.key, line);
+    this.slider.setAttribute("aria-valuetext", this.value.textContent);
   }
 };
 
@@ -143,7 +144,8 @@ osr.Explorer = class {
     osr
       .isNear(root)
       .then(() => osr.fetched("dots.js"))
-      .then((dots) => this.receive(osr.unpackDots(dots, this.worlds)));
+      .then((dots) => this.receive(osr.unpackDots(dots, this.worlds)))
+      .catch(() => this.shown.fail("The images could not be loaded. Reload the page to try again."));
   }
 
   elements() {

@@ -51,11 +51,16 @@ osr.Look = class {
     const told = osr.el(
       "div",
       { role: "status" },
-      osr.el("p", {}, "MNIST ", mnist, " · OOD ", ood, " · total ", total),
+      osr.el("p", {}, "accuracy: MNIST ", mnist, " · OOD ", ood, " · total ", total),
     );
     told.append(this.words);
-    const hint = osr.el("p", { class: "osr-hint" }, "Touch a dot with a ring to see its image.");
-    this.element = osr.el("div", {}, hint, osr.el("div", { class: "osr-look" }, pictures, told));
+    this.hint = osr.el("p", { class: "osr-hint" }, "Touch a dot with a ring to see its image.");
+    this.element = osr.el("div", {}, this.hint, osr.el("div", { class: "osr-look" }, pictures, told));
+  }
+
+  /* Where there are no images to show. */
+  fail(text) {
+    this.hint.textContent = text;
   }
 
   /* counted: as osr.count; dot: an image that is shown, or null. */

@@ -10,7 +10,7 @@ const osr = {};
 /* Width and height of the images that the network reads, in pixels. */
 osr.SIDE = 28;
 
-/* Of the two distances: how far axes go, how far apart their numbers and a slider's steps are, the decimals of a line. */
+/* Of the two distances: how far axes go, how far apart their numbers and a slider's steps are, their decimals. */
 osr.AXES = {
   norm: { top: 50, tick: 10, step: 0.1, decimals: 2 },
   diff: { top: 500, tick: 100, step: 1, decimals: 0 },
@@ -19,6 +19,8 @@ osr.AXES = {
 /* An element with attributes, event handlers (on…) and children. */
 osr.el = (name, attributes = {}, ...children) => {
   const element = document.createElement(name);
+  // else a browser that comes back to the page fills in what stood there before, and the page shows something else
+  if (name === "input" || name === "select") element.autocomplete = "off";
   for (const [key, value] of Object.entries(attributes)) {
     if (key.startsWith("on")) element.addEventListener(key.slice(2), value);
     else element.setAttribute(key, value);
@@ -30,7 +32,12 @@ osr.el = (name, attributes = {}, ...children) => {
 /* Puts a living part where the page has a place for it. */
 osr.begin = (id, Part) => {
   const root = document.getElementById(id);
-  return root && new Part(root);
+  try {
+    return root && new Part(root);
+  } catch (error) {
+    root.textContent = "This part cannot be shown: one of its files did not arrive. Reload the page to try again.";
+    throw error;
+  }
 };
 
 /* 784 numbers from 0 to 255 as a picture of 28×28, enlarged by CSS; shade turns each into red, green and blue. */
@@ -45,6 +52,9 @@ osr.paint = (canvas, values, shade = (value) => [value, value, value]) => {
 
 /* "#e69f00" → [230, 159, 0]. */
 osr.rgb = (colour) => [1, 3, 5].map((at) => Number.parseInt(colour.slice(at, at + 2), 16));
+
+/* A line as it is shown. */
+osr.shownLine = (key, line) => (Number.isInteger(line) && key === "diff" ? String(line) : line.toFixed(2));
 
 /* base64 → bytes. */
 osr.bytes = (text) => Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));

@@ -15,14 +15,11 @@ osr.judge = (said, lines) => {
   return { ...said, label };
 };
 
-/* A line as it is shown. diff counts pixels: above 67.95 is above 67. */
-osr.shownLine = (key, line) => (key === "diff" ? String(Math.floor(line)) : line.toFixed(osr.AXES[key].decimals));
-
 /* The reason of the report's answer, in words. */
 osr.reason = ({ norm, diff, guess, label, probabilities }, lines) => {
   const share = osr.percent(probabilities[guess], 0);
   if (label !== "unknown") {
-    return `The copy looks like the drawing. So the classifier is believed: it says ${guess}, with ${share}.`;
+    return `The copy is near enough to the drawing: norm and diff are not above their lines. So the classifier is believed: it says ${guess}, with ${share}.`;
   }
   const why = [];
   if (norm > lines.norm) {
@@ -68,6 +65,7 @@ osr.Gauge = class {
     this.mark.style.left = width(line);
     this.value.textContent = value === null ? "–" : value.toFixed(this.decimals);
     this.line.textContent = osr.shownLine(this.key, line);
+    this.slider.setAttribute("aria-valuetext", this.line.textContent);
   }
 
   /* Where the line was moved from elsewhere. */
@@ -156,6 +154,9 @@ osr.trayRow = (world, { images, names }, take) => {
   return osr.el("div", attributes, osr.el("span", {}, world), ...buttons);
 };
 
+/* unknown, a 7, an 8. */
+osr.called = (label) => (label === "unknown" ? label : `${label === 8 ? "an" : "a"} ${label}`);
+
 /* What one rule says: its name, its answer, its reason. */
 osr.Verdict = class {
   constructor(kind, name) {
@@ -167,7 +168,7 @@ osr.Verdict = class {
   }
 
   /* label: unknown, a digit, or null where there is none; then answer says why. */
-  show(label, reason, answer = label === "unknown" ? "unknown" : `a ${label}`) {
+  show(label, reason, answer = osr.called(label)) {
     this.answer.textContent = answer;
     this.answer.className = "osr-verdict";
     if (label !== null) this.answer.classList.add(label === "unknown" ? "osr-unknown" : "osr-known");
@@ -199,20 +200,20 @@ osr.Playground = class {
     for (const [name, colour] of Object.entries(osr.PALETTE)) root.style.setProperty(`--osr-${name}`, colour);
     root.replaceChildren(this.desk(), this.prediction.element, this.more(), ...this.tray(), this.heard);
     this.clear();
-    this.acceptFiles(root);
+    this.acceptFiles();
     this.root = root;
     osr.redrawn(() => this.second.codeMap?.paint());
   }
 
-  /* Pictures that are dropped here, or pasted. */
-  acceptFiles(root) {
+  /* Pictures that are dropped or pasted. Anywhere: the browser would open what misses the board, and leave the page. */
+  acceptFiles() {
     const take = (event, { files }) => {
       if (files.length === 0) return;
       event.preventDefault();
       this.upload(files[0]);
     };
-    root.addEventListener("dragover", (event) => event.preventDefault());
-    root.addEventListener("drop", (event) => take(event, event.dataTransfer));
+    document.addEventListener("dragover", (event) => event.preventDefault());
+    document.addEventListener("drop", (event) => take(event, event.dataTransfer));
     document.addEventListener("paste", (event) => take(event, event.clipboardData));
   }
 
@@ -280,15 +281,13 @@ osr.Playground = class {
   lookSoon() {
     this.frame ??= requestAnimationFrame(() => {
       this.frame = null;
-      const name = this.board.strokes.length ? "drawing" : this.ready;
-      this.show(this.board.isDot() ? null : this.board.image(), name);
+      this.show(this.board.isDot() ? null : this.board.image(), this.board.name);
     });
   }
 
   /* A ready image needs no preparation: it goes to the networks as it is, and onto the board. */
   take(image, name) {
-    this.board.put(image);
-    this.ready = name; // what it is called as long as nobody draws on it
+    this.board.put(image, name);
     this.show(image, name);
   }
 
@@ -345,7 +344,9 @@ osr.Playground = class {
   /* Both answers, until they are predicted. */
   cover() {
     this.copy.show(null);
-    for (const verdict of [this.verdict, this.second.verdict]) verdict.show(null, "", "Your prediction first");
+    for (const verdict of [this.verdict, this.second.verdict]) {
+      verdict.show(null, "Both lists are below the board.", "Your prediction first");
+    }
   }
 
   /* Into the log, if a prediction was made. */

@@ -84,7 +84,7 @@ osr.toNearestCentre = (code, { whiten, centres }) => {
 osr.QUESTIONS = [
   "how far is the nearest known digit?",
   "how improbable is it under each digit's own bell curve?",
-  "how far is it from its class, for something so far out?",
+  "how much farther is it from its class than from digits as a whole?",
   "how sure is the classifier of any digit at all?",
 ];
 
@@ -113,6 +113,6 @@ osr.decide = (rule, { code, logits, guess }, bank) => {
 /* How strange an image is, in words. The p-value counts the image itself among the known ones. */
 osr.inWords = ({ label, asStrange, pValue }, { calibration }) => {
   const count = `${asStrange.toLocaleString("en")} of ${calibration.length.toLocaleString("en")} known digits`;
-  const strange = `${count} look at least as strange (p-value ${pValue.toFixed(pValue < 0.1 ? 4 : 2)})`;
+  const strange = `${count} ${asStrange === 1 ? "looks" : "look"} at least as strange (p-value ${pValue.toFixed(pValue < 0.1 ? 4 : 2)})`;
   return label === "unknown" ? `Only ${strange}. Up to 0.01, the rule refuses.` : `${strange}.`;
 };

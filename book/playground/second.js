@@ -19,6 +19,8 @@ osr.Second = class {
     this.map = osr.el("div", { class: "osr-map-place" });
     this.agreement = osr.el("p", { class: "osr-small-print" });
     this.walk = osr.el("div", { class: "osr-walk" });
+    this.sum = osr.el("strong");
+    this.line = osr.el("p", { class: "osr-small-print" });
     const questions = osr.QUESTIONS.map((question, i) => osr.el("li", {}, this.parts[i], ` ${question}`));
     this.element = osr.el(
       "div",
@@ -32,7 +34,8 @@ osr.Second = class {
         "details",
         {},
         osr.el("summary", {}, "Four questions, one score"),
-        osr.el("ul", { class: "osr-parts" }, ...questions),
+        osr.el("ul", { class: "osr-parts" }, ...questions, osr.el("li", {}, this.sum, " together")),
+        this.line,
       ),
       this.agreement,
     );
@@ -74,6 +77,9 @@ osr.Second = class {
     this.columns = packed.columns; // known digits in a row of their picture
     this.codeMap = new osr.CodeMap(packed.map);
     this.map.replaceChildren(this.codeMap.canvas);
+    this.line.textContent =
+      "Each number says by how many standard deviations the image is stranger than the average known digit; the last " +
+      `three count a quarter. Above ${packed.line.toFixed(2)} together, the image is unknown.`;
     const { same, of, worlds } = packed.agreement;
     this.agreement.textContent =
       `On this page the rule's numbers are rounded, and its line was set anew. Of ${of.toLocaleString("en")} images ` +
@@ -121,6 +127,7 @@ osr.Second = class {
     this.parts.forEach((part, i) => {
       part.textContent = decision ? decision.parts[i].toFixed(2) : "–";
     });
+    this.sum.textContent = decision ? decision.score.toFixed(2) : "–";
     this.codeMap?.show(decision, said && osr.placed(said.code), this.banks[said?.guess], strokes);
   }
 
@@ -163,8 +170,14 @@ osr.Second = class {
     await Promise.all([decoder, ...steps.map(({ guess }) => this.bank(guess))]);
     if (decision !== this.decision || this.chosen !== i) return; // something else was chosen in between
     if (this.decoder && steps.every(({ guess }) => this.banks[guess])) this.showWalk(steps);
-    else this.walked = "What the walk needs could not be loaded.";
+    else this.sayOfWalk("What the walk needs could not be loaded. Choose again to try once more.");
     this.arrived();
+  }
+
+  /* Instead of a walk. */
+  sayOfWalk(text) {
+    this.walked = text;
+    this.walk.replaceChildren(osr.el("p", { class: "osr-message" }, text));
   }
 
   showWalk(steps) {

@@ -248,6 +248,12 @@ def test_a_dot_is_no_digit_and_a_stroke_can_be_taken_back(page, site):
     painted(page)
     assert verdict.inner_text() == "a 7"
     undo.click()
+    painted(page)
+    assert verdict.inner_text() == NOTHING
+    undo.click()  # to clear the board can be taken back too
+    painted(page)
+    assert verdict.inner_text().startswith("Only a dot")
+    undo.click()
     undo.click()  # there is nothing left to take back
     painted(page)
     assert verdict.inner_text() == NOTHING
@@ -255,14 +261,77 @@ def test_a_dot_is_no_digit_and_a_stroke_can_be_taken_back(page, site):
 
 def test_undo_leads_back_to_a_ready_image(page, site):
     page.goto(f"{site}/{PLAYGROUND}")
-    page.get_by_role("button", name="pullover", exact=True).first.click()
-    image, undo = page.evaluate("[...osr.ready.image]"), page.get_by_role("button", name="Undo")
-    undo.click()
     draw(page, SEVEN)
-    assert page.evaluate("[...osr.ready.image]") != image
-    undo.click()
+    seven = page.evaluate("[...osr.ready.image]")
+    page.get_by_role("button", name="pullover", exact=True).first.click()
+    pullover, undo = page.evaluate("[...osr.ready.image]"), page.get_by_role("button", name="Undo")
+    draw(page, SEVEN)
+    assert page.evaluate("[...osr.ready.image]") != pullover
+    for image, name in ((pullover, "pullover"), (seven, "drawing")):
+        undo.click()
+        painted(page)
+        assert page.evaluate("[...osr.ready.image]") == image and page.evaluate("osr.ready.name") == name
+
+
+def test_undo_under_the_pen_ends_the_stroke(page, site):
+    page.goto(f"{site}/{PLAYGROUND}")
+    draw(page, [(0.3, 0.2), (0.3, 0.8)])
+    board = page.locator(".osr-board")
+    box = board.bounding_box()
+    one = page.evaluate("[...osr.ready.image]")
+    page.mouse.move(box["x"] + 0.7 * box["width"], box["y"] + 0.2 * box["height"])
+    page.mouse.down()
+    page.mouse.move(box["x"] + 0.7 * box["width"], box["y"] + 0.5 * box["height"])
+    page.evaluate("osr.ready.board.undo()")
+    page.mouse.move(box["x"] + 0.7 * box["width"], box["y"] + 0.8 * box["height"])
+    page.mouse.up()
     painted(page)
-    assert page.evaluate("[...osr.ready.image]") == image and page.evaluate("osr.ready.name") == "pullover"
+    assert page.evaluate("[...osr.ready.image]") == one
+
+
+def test_the_way_back_to_a_page_finds_it_as_it_begins(page, site):
+    page.goto(f"{site}/{PLAYGROUND}")
+    page.get_by_label("Predict first").check()
+    page.goto(f"{site}/{CHAPTER}")
+    page.locator("#osr-factor").fill("4")
+    assert "k = 4" in page.locator("#osr-explorer").inner_text()
+    page.goto(f"{site}/{SCORE}")
+    worlds = page.locator("#osr-roc select").first
+    worlds.select_option(index=3)
+    first = worlds.evaluate("(list) => list.options[0].value")
+    page.goto(f"{site}/book/intro.html")
+    page.go_back()
+    expect(worlds).to_have_value(first)
+    page.go_back()
+    expect(page.locator("#osr-factor")).to_have_value("2")
+    page.go_back()
+    expect(page.get_by_label("Predict first")).not_to_be_checked()
+
+
+@pytest.mark.parametrize(
+    "name, part, missing",
+    [
+        (PLAYGROUND, "#osr-playground", "weights.js"),
+        (CHAPTER, "#osr-explorer", "distances.js"),
+        (SERVICE, "#osr-promise", "ranks.js"),
+    ],
+)
+def test_a_missing_file_is_told(page, site, name, part, missing):
+    page.route(f"**/{missing}", lambda route: route.abort())
+    page.goto(f"{site}/{name}")
+    assert page.locator(part).inner_text().startswith("This part cannot be shown")
+
+
+def test_images_that_do_not_arrive_are_told(page, site):
+    page.route("**/dots.js", lambda route: route.abort())
+    page.goto(f"{site}/{CHAPTER}")
+    page.locator("#osr-explorer").scroll_into_view_if_needed()
+    expect(page.locator("#osr-explorer .osr-hint")).to_contain_text("could not be loaded")
+    page.goto(f"{site}/{PLAYGROUND}")
+    page.route("**/walk.js", lambda route: route.abort())
+    draw(page, SEVEN)
+    page.locator(".osr-faces button:enabled").first.click()
+    expect(page.locator(".osr-walk")).to_contain_text("could not be loaded")
 
 
 def test_the_way_on_the_map_has_a_place_for_each_stroke(page, site):
@@ -1212,7 +1281,8 @@ def test_print_shows_widgets_as_figures(page, site):
         assert page.evaluate("document.documentElement.dataset.theme") == "dark"
         page.evaluate("dispatchEvent(new Event('beforeprint'))")
         assert all(one.is_visible() for one in page.locator(f"{part} canvas").all())
-        assert not any(one.is_visible() for one in page.locator(f"{part} :is(input, select, button)").all())
+        assert not any(one.is_visible() for one in page.locator(f"{part} :is(input, button)").all())
+        assert all(one.is_visible() for one in page.locator(f"{part} select").all())
         assert 0 < darkness(page, part) < 0.1
         assert all(one.is_visible() for one in page.locator(".claim").all())
         closed = page.locator("details:is(.hide, .sd-dropdown):not([open])")

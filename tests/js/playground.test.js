@@ -10,7 +10,7 @@ const probabilities = [0.1, 0.9];
 
 test("a refusal names what lies above its line, and what the classifier alone would have said", () => {
   const far = { norm: 5.5, diff: 60, guess: 1, label: "unknown", probabilities };
-  const [norm, diff] = ["too far from the drawing (norm 5.50 above 5.00)", "in too many pixels (diff 61 above 60)"];
+  const [norm, diff] = ["too far from the drawing (norm 5.50 above 5.00)", "in too many pixels (diff 61 above 60.90)"];
   const both = osr.reason({ ...far, diff: 61 }, lines);
   assert.ok(both.startsWith("Refused") && both.includes(norm) && both.includes(diff) && both.includes("90\u00a0%"));
   assert.ok(!osr.reason(far, lines).includes(diff));
@@ -19,7 +19,7 @@ test("a refusal names what lies above its line, and what the classifier alone wo
 
 test("an accepted image is told with its digit", () => {
   const near = { norm: 4, diff: 10, guess: 1, label: 1, probabilities };
-  assert.match(osr.reason(near, lines), /looks like the drawing.*says 1, with 90/);
+  assert.match(osr.reason(near, lines), /near enough to the drawing.*says 1, with 90/);
 });
 
 test("colours are taken apart", () => {
