@@ -81,8 +81,8 @@ handouts: $(READY) ## writes lab sheets and, apart, what is for lecturers alone 
 figures: $(READY) ## writes every figure with caption, alt text and licence into _build/figures
 	$(TEACHING)
 
-exam: $(READY) ## writes an exam and, apart, its key into _build/exam; SEED=word for the same one again, COUNT=8 for longer
-	$(TEACHING) $(if $(SEED),--seed "$(SEED)") $(if $(COUNT),--count $(COUNT))
+exam: $(READY) ## writes an exam and, apart, its key into _build/exam; SEED=word for the same one again, COUNT=8, CHAPTERS="1 2 5"
+	$(TEACHING) $(if $(SEED),--seed "$(SEED)") $(if $(COUNT),--count $(COUNT)) $(if $(CHAPTERS),--chapters $(CHAPTERS))
 
 translations: $(READY) ## lists what is stale or missing in translations; DO=update writes it into them, DO=html renders them
 	$(PY) -m tools.translations $(DO)

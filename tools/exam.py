@@ -311,6 +311,22 @@ def union(chance):
     )  # fmt: skip
 
 
+def mixture(chance):
+    refused = [chance.randint(90, 160), chance.randint(165, 199)]
+    shares = [chance.choice([0.1, 0.2, 0.3]), chance.choice([0.6, 0.7, 0.8])]
+    rates = [(share * refused[0] + (1 - share) * refused[1]) / 200 for share in shares]
+    return Question(
+        8, "What it detects", {"refused": refused, "shares": shares},
+        f"Of 200 letters a detector refuses {refused[0]}, of 200 photographs {refused[1]}. (a) Which share of the "
+        f"unknown images does it refuse where {_percent(shares[0])} of them are letters and the others photographs? "
+        f"And where {_percent(shares[1])} are letters? (b) What would you have to know about the unknown to promise a "
+        "detection rate?",
+        tuple(rates),
+        "Each world's rate, weighed by its share. (b) Which worlds will come, in which shares, and how their images "
+        "are distributed; and then they are not unknown. A measured rate is a fact about the images that were tried.",
+    )  # fmt: skip
+
+
 def paired(chance):
     first = [round(0.9 + chance.randint(0, 80) / 1000, 3) for _ in range(5)]
     second = [round(value + chance.randint(1, 18) / 1000, 3) for value in first]
@@ -376,19 +392,32 @@ def discoveries(chance):
 
 TEMPLATES = (
     softmax, quantile, auroc, fpr, oscr, openness, relative_error, gram, parameters, otsu, mean_std, conformal, cost,
-    confusion, p_value, union, paired, none_of, dirty, discoveries,
+    confusion, p_value, union, mixture, paired, none_of, dirty, discoveries,
 )  # fmt: skip
 """Every question of the bank."""
 POINTS = 5
 """Three for what is computed, two for the reason. A question takes about as many minutes."""
 
 
-def questions(seed, count=6):
-    """Some of the questions, in random order, with random numbers. seed: a text; the same one gives the same exam."""
-    if not 1 <= count <= len(TEMPLATES):
-        raise ValueError(f"count: expected 1 to {len(TEMPLATES)} questions, got {count}")
+def questions(seed, chapters, count=6):
+    """Some of these chapters' questions, in random order, with random numbers.
+
+    seed: a text; the same one gives the same exam.
+    """
     chance = random.Random(seed)
-    return [template(chance) for template in chance.sample(TEMPLATES, count)]
+    bank = [template(chance) for template in chance.sample(TEMPLATES, len(TEMPLATES))]
+    if odd := set(chapters) - {one.chapter for one in bank}:
+        raise ValueError(f"chapters: the bank has no question of {named(odd)}")
+    asked = [one for one in bank if one.chapter in chapters]
+    if not 1 <= count <= len(asked):
+        raise ValueError(f"count: expected at least 1, at most the {len(asked)} of {named(chapters)}, got {count}")
+    return asked[:count]
+
+
+def named(chapters):
+    """Chapters in words: "chapters 1, 2 and 5"."""
+    *most, last = map(str, sorted(set(chapters)))
+    return f"chapters {', '.join(most)} and {last}" if most else f"chapter {last}"
 
 
 def number(value):
@@ -401,17 +430,18 @@ def variant(seed):
     return random.Random(f"{seed}: variant").randrange(1000, 10000)
 
 
-def texts(seed, count=6):
+def texts(seed, chapters, count=6):
     """An exam and its key, in Markdown."""
-    asked = questions(seed, count)
+    asked = questions(seed, chapters, count)
     head = (
-        f"{count} questions, {POINTS * count} points, {POINTS * count} minutes. (a): 3 points, with the way to the "
-        "result; (b): 2 points, in one or two sentences. A scientific calculator is enough. In all questions a larger "
-        "score means *more unknown*, and an image is refused if its score is larger than the line."
+        f"{count} questions on {named(chapters)}, {POINTS * count} points, {POINTS * count} minutes. (a): 3 points, "
+        "with the way to the result; (b): 2 points, in one or two sentences. A scientific calculator is enough. In all "
+        "questions a larger score means *more unknown*, and an image is refused if its score is larger than the line."
     )
     lines = [f"# Open-set recognition · exam {variant(seed)}\n\nName: {'_' * 40}\n\n{head}\n"]
     note = "Four digits that count; what is asked, in order."
-    key = [f"# Key to exam {variant(seed)}, made from the seed {seed}\n\n{note}\n"]
+    made = f"{count} questions on {named(chapters)}, made from the seed {seed}"
+    key = [f"# Key to exam {variant(seed)}\n\n{made}. {note}\n"]
     for i, one in enumerate(asked, 1):
         lines.append(f'<section>\n\n## {i} · {one.title}\n\n{one.text}\n\n<div class="box high"></div>\n\n</section>\n')
         values = "; ".join(map(number, one.values))

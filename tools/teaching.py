@@ -1,12 +1,13 @@
 """What lecturers take along, from the committed notebooks and from book/teaching. The rendered page has none of it.
 
     python -m tools.teaching slides     _build/slides: both sessions, with speaker notes
-    python -m tools.teaching figures    _build/figures: every named figure, with caption, alt text and licence
+    python -m tools.teaching figures    _build/figures: every named figure and diagram, with caption, alt text, licence
     python -m tools.teaching handouts   _build/handouts: lab sheets; for lecturers alone, expected answers and samples
-    python -m tools.teaching exam       _build/exam/NUMBER and, apart, its key: --seed, --count
+    python -m tools.teaching exam       _build/exam/NUMBER and, apart, its key: --seed, --count, --chapters
 
 Slides are Markdown: a ``##`` opens a part of the session, a ``###`` a slide, whose notes begin with its minutes.
-``![](fig-name)`` is a figure of the book, {glue:text}`01.name:format` a number that chapter 1 glued while it ran.
+``![](fig-name)`` is a figure of the book, {glue:text}`01.name:format` a number that chapter 1 glued while it ran,
+{{ name }} one of ``PUT_IN``.
 """
 
 import argparse
@@ -20,13 +21,32 @@ from html import escape
 
 from markdown_it import MarkdownIt
 
+from osrlib import data
 from tools import chapters, exam, pages, paths
 from tools.chapters import BuildError
 
 SOURCE = paths.BOOK / "teaching"
 STYLE = SOURCE / "style"
 LICENCE = "CC BY 4.0 (https://creativecommons.org/licenses/by/4.0/)"
+EXCEPTION = "An image of a data set that is seen in it stays under the licence of its world: " + ", ".join(
+    f"{name} ({world.licence})" for name, world in data.WORLDS.items() if world.sources and world.role != "sealed"
+)
+DIAGRAMS = {
+    "intro": paths.BOOK / "_static" / "flow.svg",
+    "05-multitask-autoencoder": paths.ROOT / "osrlib" / "teaching" / "model.svg",
+}
+"""Drawings that no chapter draws: dict page → file, which holds its own title and description."""
+PLACE = re.compile(r"\{\{ (\w+) \}\}")
 FIGURE = re.compile(r"!\[\]\((fig-[\w-]+)\)")
+CHAPTER = re.compile(r"^## Chapter (\d+)\b", re.MULTILINE)
+ASKED = {
+    "softmax": "is the classifier unsure?",
+    "norm": "is the copy far from the image?",
+    "relative norm": "the same, divided by the length of the image",
+    "kNN": "is the code far from that of the nearest known image, by direction?",
+}
+"""The scores whose weakest world students look for on paper, and what each asks."""
+HELD_OUT = "Digits of four classes, where the network learnt the other six"
 COVERED = re.compile(r'id="osr-matrix-data">(.*?)</script>')
 MINUTES = re.compile(r"^:::\{revealjs-notes\}\n(\d+) min\b", re.MULTILINE)
 PAGE = """<!doctype html>
@@ -79,6 +99,9 @@ def parts(text):
 
 def ready(text, place):
     """A text with its numbers and figures put in; returns it and the names of the figures."""
+    if odd := set(PLACE.findall(text)) - set(PUT_IN):
+        raise BuildError(f"{place}: nothing stands for {', '.join(sorted(odd))} in double braces")
+    text = PLACE.sub(lambda match: PUT_IN[match[1]](), text)
     text, drawn = chapters.fill(text, numbers(), place), figures()
     if missing := set(FIGURE.findall(text)) - set(drawn):
         raise BuildError(f"{place}: the book has no figure {', '.join(sorted(missing))}")
@@ -90,14 +113,43 @@ def ready(text, place):
     return FIGURE.sub(show, text), set(FIGURE.findall(text))
 
 
-def covered():
-    """The matrix of chapter 8 as an empty table: its scores down, its worlds across."""
+def taught():
+    """The chapters that the sessions teach, by the headings of their slides."""
+    return sorted({int(number) for text in sessions().values() for number in CHAPTER.findall(text)})
+
+
+def weakest():
+    """What the matrix of chapter 8 holds: a dict of its scores, worlds and shares refused."""
     outputs = [output for cell in chapters.committed()["08-beyond"].cells for output in cell.get("outputs", [])]
     pages = "\n".join(output.get("data", {}).get("text/html", "") for output in outputs)
-    data = json.loads(COVERED.search(pages)[1])
-    worlds, blank = data["worlds"], "| " * len(data["worlds"])
+    return json.loads(COVERED.search(pages)[1])
+
+
+def covered():
+    """Some rows of chapter 8's matrix as an empty table: scores down, worlds across."""
+    matrix = weakest()
+    worlds = matrix["worlds"]
+    if odd := set(ASKED) - set(matrix["scores"]):
+        raise BuildError(f"The matrix of chapter 8 has no score {', '.join(sorted(odd))}")
     lines = [f"| | {' | '.join(worlds)} |", "|---" * (len(worlds) + 1) + "|"]
-    return "\n".join([*lines, *(f"| **{score}** {blank}|" for score in data["scores"])])
+    return "\n".join([*lines, *(f"| **{score}**: {asks} {'| ' * len(worlds)}|" for score, asks in ASKED.items())])
+
+
+def legend():
+    """What the worlds of chapter 8's matrix are, a line each."""
+    titles = {name: world.title for name, world in data.WORLDS.items()} | {"held-out digits": HELD_OUT}
+    return "\n".join(f"- **{name}**: {titles[name]}" for name in weakest()["worlds"])
+
+
+def of_role(role):
+    """The names of the worlds that have a role."""
+    return ", ".join(name for name, world in data.WORLDS.items() if world.role == role)
+
+
+PUT_IN = {"covered": covered, "legend": legend} | {
+    role: functools.partial(of_role, role) for role in ("development", "test", "sealed")
+}
+"""What stands for {{ name }}: dict name → function that writes it."""
 
 
 def emptied(name):
@@ -140,22 +192,30 @@ def write_slides():
     return folder
 
 
+def diagrams():
+    """The drawings that no chapter draws: file, page, caption, alt text and content of each."""
+    for page, file in DIAGRAMS.items():
+        text = file.read_text(encoding="utf-8")
+        title, words = (re.search(rf"<{part} [^>]*>(.*?)</{part}>", text)[1] for part in ("title", "desc"))
+        yield file.name, page, f"{title}.", words, text.encode()
+
+
 def write_figures():
-    """Every named figure as a file, an index for people and one for programs. Returns their folder."""
-    folder, drawn = emptied("figures"), figures()
-    rows, index = [], []
-    for name, figure in drawn.items():
-        (folder / f"{name}.png").write_bytes(figure.png)
+    """Every named figure and diagram as a file, an index for people and one for programs. Returns their folder."""
+    folder, rows, index = emptied("figures"), [], []
+    for file, page, caption, alt, content in [
+        *((f"{name}.png", one.chapter, one.caption, one.alt, one.png) for name, one in figures().items()),
+        *diagrams(),
+    ]:
+        (folder / file).write_bytes(content)
         index.append(
-            {"file": f"{name}.png", "chapter": figure.chapter, "caption": figure.caption, "alt": figure.alt,
-             "licence": LICENCE}
-        )  # fmt: skip
-        rows.append(f"## {name}\n\n![{figure.alt}]({name}.png)\n\n{figure.caption}\n\nChapter: {figure.chapter}\n")
+            {"file": file, "chapter": page, "caption": caption, "alt": alt, "licence": LICENCE, "exception": EXCEPTION}
+        )
+        rows.append(f"## {file}\n\n![{alt}]({file})\n\n{caption}\n\nChapter: {page}\n")
     head = (
-        f"# The figures of *Knowing what you don't know*\n\n{len(drawn)} figures under {LICENCE}: say where they are "
-        "from, and what you changed. A single image of a data set that is seen in one stays under the licence of "
-        "its world (the book's page *Licences*); pictures of MNIST's digits are under CC BY-SA 3.0. The committed "
-        "notebooks hold pictures as PNG, so there is no SVG.\n\n"
+        f"# The figures of *Knowing what you don't know*\n\n{len(index)} figures under {LICENCE}: say where they are "
+        f"from, and what you changed. {EXCEPTION}. The book's page *Licences* has more. Figures are PNG, as the "
+        "committed notebooks hold them; diagrams are SVG.\n\n"
     )
     (folder / "index.md").write_text(head + "\n".join(rows), encoding="utf-8")
     (folder / "index.json").write_text(json.dumps(index, indent=1, ensure_ascii=False), encoding="utf-8")
@@ -178,7 +238,7 @@ def write_handouts():
             continue
         place = folder if file.stem.startswith("lab-") else folder / "lecturers"
         place.mkdir(exist_ok=True)
-        text, used = ready(file.read_text(encoding="utf-8").replace("{{ covered }}", covered()), file.name)
+        text, used = ready(file.read_text(encoding="utf-8"), file.name)
         for name in used:
             (place / "figures").mkdir(exist_ok=True)
             (place / "figures" / f"{name}.png").write_bytes(figures()[name].png)
@@ -186,10 +246,10 @@ def write_handouts():
     return folder
 
 
-def write_exam(seed, count):
+def write_exam(seed, about, count):
     """An exam and, in a folder of its own, its key; each as Markdown and as a page. Returns the folder of the exam."""
     name = str(exam.variant(seed))  # browsers print a file's address
-    for kind, place, text in zip(("exam", "key"), (name, f"{name}-key"), exam.texts(seed, count), strict=True):
+    for kind, place, text in zip(("exam", "key"), (name, f"{name}-key"), exam.texts(seed, about, count), strict=True):
         folder = emptied(f"exam/{place}")
         (folder / f"{kind}.md").write_text(text, encoding="utf-8")
         (folder / f"{kind}.html").write_text(sheet(text), encoding="utf-8")
@@ -204,12 +264,14 @@ def main():
     )
     parser.add_argument("command", choices=["slides", "figures", "handouts", "exam"])
     parser.add_argument("--seed", help="of an exam: any word or number (default: one that nobody can guess)")
-    parser.add_argument("--count", type=int, help=f"how many of the {len(exam.TEMPLATES)} questions (default: 6)")
+    parser.add_argument("--count", type=int, default=6, help="how many questions (default: 6)")
+    parser.add_argument("--chapters", type=int, nargs="+", help="of which chapters (default: those that slides teach)")
     arguments = parser.parse_args()
     try:
         if arguments.command == "exam":
-            folder = write_exam(arguments.seed or secrets.token_hex(8), arguments.count or 6)
-            print(f"The exam is in {folder}, its key in {folder}-key")
+            asked = arguments.chapters or taught()
+            folder = write_exam(arguments.seed or secrets.token_hex(8), asked, arguments.count)
+            print(f"The exam on {exam.named(asked)} is in {folder}, its key in {folder}-key")
         else:
             write = {"slides": write_slides, "figures": write_figures, "handouts": write_handouts}
             print(f"Wrote {write[arguments.command]()}")

@@ -90,7 +90,11 @@ def test_slides_are_whole_without_a_network(elsewhere, browser):
 
 @pytest.mark.parametrize(
     "text, told",
-    [("## A\n\n![](fig-none)\n", "no figure fig-none"), ("{glue:text}`01.none`", "'01.none', which nothing glued")],
+    [
+        ("## A\n\n![](fig-none)\n", "no figure fig-none"),
+        ("{glue:text}`01.none`", "'01.none', which nothing glued"),
+        ("{{ none }}", "nothing stands for none"),
+    ],
 )
 def test_what_the_book_has_not_stops_it(text, told):
     with pytest.raises(BuildError, match=told):
@@ -107,10 +111,11 @@ def test_every_named_figure_is_in_the_pack(elsewhere):
     texts = [(paths.CHAPTERS / f"{name}.md").read_text(encoding="utf-8") for name in chapters.names()]
     names = [f"{name}.png" for text in texts for name in re.findall(r"^    name: (fig-[\w-]+)$", text, re.MULTILINE)]
     index = json.loads((folder / "index.json").read_text(encoding="utf-8"))
-    assert [one["file"] for one in index] == names and len(names) > 40
+    assert [one["file"] for one in index] == [*names, "flow.svg", "model.svg"] and len(names) > 40
+    assert all(Image.open(folder / name).width > 200 for name in names)
     for one in index:
-        assert Image.open(folder / one["file"]).width > 200
         assert one["alt"] and one["caption"] and "CC BY 4.0" in one["licence"] and "{" not in one["caption"]
+        assert "CC BY-SA 3.0" in one["exception"] and (folder / one["file"]).stat().st_size > 1000
 
 
 def test_lab_sheets_take_two_pages_and_answers_lie_apart(elsewhere, browser):
@@ -123,9 +128,14 @@ def test_lab_sheets_take_two_pages_and_answers_lie_apart(elsewhere, browser):
         assert all(page.locator("img").evaluate_all("(all) => all.map((one) => one.naturalWidth > 0)"))
         assert "Expected" not in page.content()
     matrix = page.locator(".covered tr")
-    assert matrix.count() == 11 and matrix.nth(5).locator("td").all_inner_texts()[1:] == [""] * 9
+    assert matrix.count() == 5 and matrix.nth(4).locator("td").all_inner_texts()[1:] == [""] * 9
+    worlds = matrix.nth(0).locator("th").all_inner_texts()[1:]
+    assert page.locator("li strong").all_inner_texts() == worlds  # what each of them is
     apart = "".join(file.read_text(encoding="utf-8") for file in (folder / "lecturers").glob("*.html"))
     assert "Expected." in apart and "Sample B" in apart
+    told = teaching.weakest()
+    letters = [told["refused"][told["scores"].index(one)][0] for one in ("norm", "relative norm")]
+    assert told["worlds"][0] == "letters" and 2.6 < letters[0] / letters[1] < 3.5  # sample A says: only a third
 
 
 def test_the_page_has_none_of_it(elsewhere):
@@ -177,6 +187,7 @@ def pairs(first, second):
     return statistics.mean(differences), statistics.stdev(differences)
 
 
+EVERY = {template(exam.random.Random(0)).chapter for template in exam.TEMPLATES}
 AGAIN = {
     "softmax": lambda logits: (p := max(scipy.special.softmax(logits)), 1 - p),
     "quantile": lambda known, share, new: (
@@ -206,6 +217,9 @@ AGAIN = {
     "union": lambda alphas, p_values: (
         total := sum(alphas), min(1, *(p * total / a for p, a in zip(p_values, alphas, strict=True))),
     ),
+    "mixture": lambda refused, shares: [
+        Fraction(str(share)) * refused[0] / 200 + (1 - Fraction(str(share))) * refused[1] / 200 for share in shares
+    ],
     "paired": pairs,
     "none_of": lambda n: (scipy.stats.binomtest(0, n).proportion_ci(method="exact").high, 3 / n),
     "dirty": lambda alpha, dirt: ((1e6 * alpha - 1e6 * dirt) / (1e6 - 1e6 * dirt), 1e6 * alpha / (1e6 - 1e6 * dirt)),
@@ -237,20 +251,38 @@ def test_keys_are_right(template):
 
 
 def test_exams_differ_by_seed_and_keys_lie_apart(elsewhere, monkeypatch, capsys):
-    first, second = exam.texts("a seed"), exam.texts("another")
-    assert first == exam.texts("a seed") and first[0] != second[0] and first[1] != second[1]
-    orders = {tuple(one.title for one in exam.questions(str(seed))) for seed in range(10)}
+    first, second = exam.texts("a seed", EVERY), exam.texts("another", EVERY)
+    assert first == exam.texts("a seed", EVERY) and first[0] != second[0] and first[1] != second[1]
+    orders = {tuple(one.title for one in exam.questions(str(seed), EVERY)) for seed in range(10)}
     assert len(orders) == 10
     assert "a seed" not in first[0] and "a seed" in first[1]  # who has the seed has the key
-    monkeypatch.setattr("sys.argv", ["teaching", "exam", "--seed", "a seed", "--count", "20"])
+    monkeypatch.setattr("sys.argv", ["teaching", "exam", "--seed", "a seed", "--count", "12"])
     monkeypatch.setattr("sys.stdout", io.TextIOWrapper(io.BytesIO(), "ascii"))
     teaching.main()
     files = {file.relative_to(elsewhere).as_posix() for file in elsewhere.rglob("*.*")}
     places = [f"exam/{exam.variant('a seed')}{kind}" for kind in ("/exam", "-key/key")]
     assert files == {f"{place}.{end}" for place in places for end in ("md", "html")}
     asked, told = ((elsewhere / f"{place}.md").read_text("utf-8") for place in places)
-    one = exam.questions("a seed", 20)[0]
+    one = exam.questions("a seed", teaching.taught(), 12)[0]
     assert one.text in asked and one.why not in asked and one.why in told
-    assert asked.count("## ") == told.count("## ") == 20
-    with pytest.raises(ValueError, match="count: "):
-        exam.questions("a seed", 21)
+    assert asked.count("## ") == told.count("## ") == 12
+
+
+def test_exams_ask_what_is_taught():
+    plan = (paths.BOOK / "instructors.md").read_text(encoding="utf-8").split("## Two sessions")[1].split("\n## ")[0]
+    assert teaching.taught() == sorted(
+        {int(number) for number in re.findall(r"^\|.*Chapter (\d+)", plan, re.MULTILINE)}
+    )
+    for about in (teaching.taught(), [1, 2]):
+        asked = {one.chapter for seed in range(20) for one in exam.questions(str(seed), about, 4)}
+        assert asked == set(about)
+    assert "4 questions on chapters 1 and 2, 20 points" in exam.texts("a seed", [1, 2], 4)[0]
+
+
+@pytest.mark.parametrize(
+    "about, count, told",
+    [([1, 2], 7, "count: .* 6 of chapters 1 and 2"), ([1], 0, "count: "), ([1, 10], 1, "chapter 10")],
+)
+def test_an_exam_that_the_bank_cannot_fill_is_refused(about, count, told):
+    with pytest.raises(ValueError, match=told):
+        exam.questions("a seed", about, count)
