@@ -1235,6 +1235,19 @@ def test_a_dark_page_prints_its_light_figures(page, site):
     assert not any(image.is_visible() for image in page.locator("article img.only-dark").all())
 
 
+@pytest.mark.parametrize("name", [PLAYGROUND, SPACE, SCORE, CHAPTER, BEYOND, SERVICE])
+def test_a_finger_finds_every_control(browser, site, name):
+    phone = browser.new_context(viewport=PHONE, has_touch=True, is_mobile=True)
+    page = phone.new_page()
+    page.goto(f"{site}/{name}", wait_until="networkidle")
+    kinds = "button, select, summary, [type=range], label:has([type=checkbox]), .osr-upload"
+    controls = [one for one in page.locator("[id^=osr-]").locator(kinds).all() if one.is_visible()]
+    assert len(controls) > 1
+    for control in controls:
+        assert control.bounding_box()["height"] >= 44, control.evaluate("(one) => one.outerHTML")
+    phone.close()
+
+
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_a_phone_stacks_the_panels_of_a_figure(browser, site, theme):
     phone = browser.new_context(viewport=PHONE, color_scheme=theme, is_mobile=True)
