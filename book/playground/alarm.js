@@ -13,13 +13,18 @@ osr.CHANGES = [
   ["1", "1 image in 100 is a letter"],
 ];
 
+/* Powers of ten on the axis. What lies beyond its ends is drawn there. */
 osr.POWERS = [
+  [-15, "≤10⁻¹⁵"],
+  [-12, "10⁻¹²"],
+  [-9, "10⁻⁹"],
   [-6, "10⁻⁶"],
   [-3, "10⁻³"],
   [0, "1"],
   [3, "10³"],
   [6, "10⁶"],
   [9, "10⁹"],
+  [12, "≥10¹²"],
 ];
 
 /* How many of the first count values, in order, are below a value, or no larger where that is asked for. */
@@ -70,12 +75,12 @@ osr.stream = ({ known, pens, strange }, change, random) => {
   return { compared: digits.slice(0, compared), stream };
 };
 
-/* The wealth along a stream, on a logarithmic axis, a dashed line where the alarm is, a dotted one where the change is. */
+/* The wealth along a stream, on a logarithmic axis, a dashed line where the alarm is, a dotted one where a change is. */
 osr.WealthChart = class {
-  height = 260;
-  left = 48;
+  height = 300;
+  left = 62;
+  right = 20;
   bottom = 40;
-  span = [-6, 9]; // powers of ten
 
   constructor(root) {
     this.root = root;
@@ -83,36 +88,53 @@ osr.WealthChart = class {
   }
 
   x(image) {
-    return this.left + ((this.width - this.left - 8) * image) / osr.STREAM.length;
+    return this.left + ((this.width - this.left - this.right) * image) / osr.STREAM.length;
   }
 
   y(wealth) {
-    const [low, high] = this.span;
+    const [low, high] = [osr.POWERS[0][0], osr.POWERS.at(-1)[0]];
     const power = Math.min(high, Math.max(low, Math.log10(wealth)));
     return 8 + ((this.height - this.bottom - 8) * (high - power)) / (high - low);
   }
 
-  show(lines, colour) {
+  show(lines, colour, isChanged) {
     this.width = Math.min(560, this.root.clientWidth);
-    const context = osr.sharp(this.canvas, this.width, this.height);
-    this.context = context;
-    const ink = osr.textColour(this.canvas);
-    context.fillStyle = ink;
+    this.context = osr.sharp(this.canvas, this.width, this.height);
+    this.axes();
+    this.marks(isChanged);
+    lines.forEach((wealth, i) => {
+      const isLast = i === lines.length - 1;
+      this.context.globalAlpha = isLast ? 1 : 0.25;
+      this.line([[0, 1], ...Array.from(wealth, (value, at) => [at + 1, value])], colour, isLast ? 2.5 : 1, []);
+    });
+    this.context.globalAlpha = 1;
+  }
+
+  /* Powers of ten upwards, images to the right. */
+  axes() {
+    const { context } = this;
+    context.fillStyle = osr.textColour(this.canvas);
     context.font = "15px sans-serif";
     context.textBaseline = "middle";
     context.textAlign = "right";
     for (const [power, text] of osr.POWERS) context.fillText(text, this.left - 6, this.y(10 ** power));
     context.textAlign = "center";
-    for (const image of [0, 1000, 2000]) context.fillText(image, this.x(image), this.height - 28);
-    context.fillText("image of the stream; upwards: the wealth", this.width / 2, this.height - 8);
-    this.line([[0, osr.ALARM], [osr.STREAM.length, osr.ALARM]], ink, 2, [6, 5]); // biome-ignore format: two ends
-    this.line([[osr.STREAM.before, 1e-6], [osr.STREAM.before, 1e9]], ink, 1, [2, 4]); // biome-ignore format: two ends
-    lines.forEach((wealth, i) => {
-      const isLast = i === lines.length - 1;
-      context.globalAlpha = isLast ? 1 : 0.25;
-      this.line([[0, 1], ...Array.from(wealth, (value, at) => [at + 1, value])], colour, isLast ? 2.5 : 1, []);
-    });
-    context.globalAlpha = 1;
+    for (const image of [0, 1000, 2000, 3000]) {
+      context.fillText(image.toLocaleString("en"), this.x(image), this.height - 28);
+    }
+    context.fillText("image; upwards: the wealth", this.width / 2, this.height - 8);
+  }
+
+  /* Where the alarm is, and where the change, if there is one; each with its name. */
+  marks(isChanged) {
+    const { ALARM, STREAM } = osr;
+    const ink = osr.textColour(this.canvas);
+    this.context.textAlign = "left";
+    this.line([[0, ALARM], [STREAM.length, ALARM]], ink, 2, [6, 5]); // biome-ignore format: two ends
+    this.context.fillText(`alarm: ${ALARM}`, this.left + 6, this.y(ALARM) - 12);
+    if (!isChanged) return;
+    this.line([[STREAM.before, 0], [STREAM.before, Infinity]], ink, 1, [2, 4]); // biome-ignore format: two ends
+    this.context.fillText("change", this.x(STREAM.before) + 6, this.y(Infinity) + 8);
   }
 
   line(points, colour, width, dashes) {
@@ -132,7 +154,6 @@ osr.Alarm = class {
     this.told = osr.el("p", { role: "status" });
     const options = osr.CHANGES.map(([value, name]) => osr.el("option", { value }, name));
     this.change = osr.el("select", { id: "osr-alarm-change", onchange: () => this.start() }, ...options);
-    this.change.value = "pens";
     const button = (text, onclick) => osr.el("button", { type: "button", onclick }, text);
     root.replaceChildren(
       osr.el("div", { class: "osr-tools" }, osr.el("label", {}, "after 1,000 images: ", this.change)),
@@ -166,9 +187,11 @@ osr.Alarm = class {
 
   show() {
     const colours = { nothing: osr.COLOURS.mnist, pens: osr.COLOURS.pens };
-    this.chart.show(this.lines, colours[this.change.value] ?? osr.COLOURS.letters);
-    this.told.textContent = osr.wordsOfAlarms(this.lines, this.change.value !== "nothing");
-    this.chart.canvas.setAttribute("aria-label", `Wealth along ${this.lines.length} streams. ${this.told.textContent}`);
+    const isChanged = this.change.value !== "nothing";
+    this.chart.show(this.lines, colours[this.change.value] ?? osr.COLOURS.letters, isChanged);
+    const change = `After ${osr.STREAM.before.toLocaleString("en")} images ${new Map(osr.CHANGES).get(this.change.value)}.`;
+    this.told.textContent = `${change} ${osr.wordsOfAlarms(this.lines, isChanged)}`;
+    this.chart.canvas.setAttribute("aria-label", `Wealth along each stream. ${this.told.textContent}`);
   }
 };
 

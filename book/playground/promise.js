@@ -6,6 +6,7 @@
 "use strict";
 
 osr.NEW = 1000; // images that come after each calibration
+osr.FOR_INTERVAL = 40; // calibrations, so that one of them lies below an interval of 95 %, and one above
 
 /* The scores that the build wrote. */
 osr.ranks = () => {
@@ -128,24 +129,55 @@ osr.PriceHistogram = class {
 
 osr.BREAKS = { nothing: "nothing", dirty: "letters among the calibration images", pens: "other pens come" };
 
+/* What the bars and the curve are, with a piece of each before its name. */
+osr.legend = () => {
+  const line =
+    "display: inline-block; width: 1.4rem; margin-right: 0.4rem; vertical-align: middle; border-top: 2px solid var(--pst-color-text-base)";
+  return osr.el(
+    "p",
+    { class: "osr-small-print" },
+    osr.el("span", { class: "osr-swatch", style: `background: ${osr.COLOURS.mnist}` }),
+    "calibrations so far ",
+    osr.el("span", { style: `${line}; margin-left: 0.8rem` }),
+    "expected, if nothing goes wrong (beta-binomial)",
+  );
+};
+
+/* What came of the calibrations with these settings, in words. */
+osr.wordsOfPromise = (came, { n, alpha, dirty, otherPens }) => {
+  if (came.length === 0) return "No line has been set yet.";
+  const refused = came.map((one) => one.refused);
+  const share = (count) => osr.percent(count / osr.NEW, 2);
+  const [low, high] = [0.025, 0.975].map((q) => share(osr.quantile(refused, q)));
+  const [times, line] =
+    came.length === 1 ? ["1 calibration", "The line"] : [`${came.length} calibrations`, "On average, a line"];
+  const letters = dirty ? `, ${Math.round(dirty * n)} of them letters` : "";
+  const pens = otherPens ? ", drawn with other pens" : "";
+  const most = came.length < osr.FOR_INTERVAL ? "" : `; 95 of 100 lines refused ${low} to ${high} of theirs`;
+  return (
+    `${times} on ${n.toLocaleString("en")} images${letters}. ${line} refused ${share(osr.mean(refused))} of ` +
+    `${osr.NEW.toLocaleString("en")} new digits${pens}, where on average at most ${osr.percent(alpha, 0)} was promised${most}. ` +
+    `Of the letters ${osr.percent(osr.mean(came.map((one) => one.strange)), 0)} were refused.`
+  );
+};
+
+/* The first state is in the page's data attributes, where it is not the usual one. */
 osr.PromiseKept = class {
   constructor(root) {
     this.scores = osr.ranks();
     this.histogram = new osr.PriceHistogram(root);
     this.told = osr.el("p", { role: "status" });
-    this.n = this.choice("n", "calibration images", { 100: "100", 500: "500", 2000: "2,000", 5000: "5,000" }, "500");
-    this.alpha = this.choice("alpha", "promised: at most", { 0.01: "1 %", 0.05: "5 %", 0.1: "10 %" }, "0.01");
+    const { n = "500", percent = "1" } = root.dataset;
+    const shares = { 0.01: "1 %", 0.02: "2 %", 0.05: "5 %" };
+    this.n = this.choice("n", "calibration images", { 100: "100", 500: "500", 2000: "2,000", 5000: "5,000" }, n);
+    this.alpha = this.choice("alpha", "promised: at most", { ...shares, 0.1: "10 %" }, percent / 100);
     this.breaks = this.choice("breaks", "what goes wrong", osr.BREAKS, "nothing");
-    this.dirty = this.choice(
-      "dirty",
-      "letters among them",
-      { 0.005: "0.5 %", 0.01: "1 %", 0.02: "2 %", 0.05: "5 %" },
-      "0.02",
-    );
+    this.dirty = this.choice("dirty", "letters among them", shares, "0.02");
     const button = (text, onclick) => osr.el("button", { type: "button", onclick }, text);
     root.replaceChildren(
       osr.el("div", { class: "osr-tools" }, ...[this.n, this.alpha, this.breaks, this.dirty].map(({ label }) => label)),
       this.histogram.canvas,
+      osr.legend(),
       osr.el(
         "div",
         { class: "osr-tools" },
@@ -190,27 +222,15 @@ osr.PromiseKept = class {
   }
 
   show() {
+    const settings = this.settings();
     const refused = this.came.map((one) => one.refused);
-    this.histogram.show(refused, this.expected, this.settings().alpha);
-    const text = this.words(refused);
+    this.histogram.show(refused, this.expected, settings.alpha);
+    const text = osr.wordsOfPromise(this.came, settings);
     this.histogram.canvas.setAttribute(
       "aria-label",
       `How many new digits each line refuses, and what the promise allows to expect. ${text}`,
     );
     this.told.textContent = text;
-  }
-
-  words(refused) {
-    const { alpha } = this.settings();
-    if (refused.length === 0) return "No line has been set yet.";
-    const share = (count) => osr.percent(count / osr.NEW, 2);
-    const [low, high] = [0.025, 0.975].map((q) => osr.quantile(refused, q));
-    const letters = osr.percent(osr.mean(this.came.map((one) => one.strange)), 0);
-    return (
-      `${refused.length} calibrations. On average ${share(osr.mean(refused))} of the new digits are refused, where at most ` +
-      `${osr.percent(alpha, 0)} was promised; in 95 of 100 it is ${share(low)} to ${share(high)}. ` +
-      `Of the letters ${letters} are refused.`
-    );
   }
 };
 

@@ -953,9 +953,9 @@ def test_the_promise_is_kept_and_broken_by_keyboard(page, site):
     told = page.locator("#osr-promise [role=status]")
 
     def price():
-        return float(re.search(r"average ([\d.]+)", told.inner_text())[1])
+        return float(re.search(r"a line refused ([\d.]+)", told.inner_text())[1])
 
-    assert told.inner_text().startswith("200 calibrations") and 0.7 < price() < 1.2
+    assert told.inner_text().startswith("200 calibrations on 500 images.") and 0.7 < price() < 1.2
     page.get_by_role("button", name="Calibrate once more").focus()
     page.keyboard.press("Enter")
     assert told.inner_text().startswith("201 calibrations")
@@ -965,10 +965,31 @@ def test_the_promise_is_kept_and_broken_by_keyboard(page, site):
     wrong.focus()
     page.keyboard.press("ArrowDown")
     assert wrong.input_value() == "dirty" and intruders.is_visible() and price() < 0.4
+    page.locator("#osr-promise-n").select_option("100")
+    shares = intruders.locator("option").all_inner_texts()
+    heard = {share: intruders.select_option(label=share) and told.inner_text() for share in shares}
+    assert len(set(heard.values())) == len(shares) == 3  # no choice that changes nothing
     wrong.select_option("pens")
-    assert price() > 1.4
+    assert price() > 1.4 and "other pens" in told.inner_text()
     page.locator("#osr-promise").get_by_role("button", name="Start anew").click()
     assert told.inner_text() == "No line has been set yet."
+    page.get_by_role("button", name="Calibrate once more").click()
+    assert told.inner_text().startswith("1 calibration on 100 images.") and "95 of 100" not in told.inner_text()
+
+
+def test_the_promise_of_chapter_6_starts_from_few_images_and_can_halve_its_width(page, site):
+    page.goto(f"{site}/{CHAPTER}")
+    told = page.locator("#osr-promise [role=status]")
+    assert "on 100 images." in told.inner_text() and re.search(r"at most 2\s% was promised", told.inner_text())
+    widths = {}
+    for n in page.locator("#osr-promise-n option").evaluate_all("(all) => all.map((one) => one.value)"):
+        page.locator("#osr-promise-n").select_option(n)
+        low, high = re.search(r"refused ([\d.]+)\s% to ([\d.]+)\s%", told.inner_text()).groups()
+        widths[int(n)] = float(high) - float(low)
+    assert widths[2000] < 0.5 * widths[100] < 2 * widths[5000]  # half as wide, but not a quarter
+    key = page.locator("#osr-promise .osr-small-print")
+    page.emulate_media(media="print")
+    assert key.is_visible() and "expected, if nothing goes wrong" in key.inner_text()
 
 
 def test_the_matrix_uncovers_what_the_chapter_measured(page, site):
@@ -1082,11 +1103,13 @@ def test_the_alarm_bets_as_python_does_and_answers_to_the_keyboard(page, site):
     )
     np.testing.assert_allclose(np.array(wealth, float), promise.Martingale(compared, seed=5).watch(stream), rtol=1e-9)
     told = page.locator("#osr-alarm [role=status]")
-    assert "in 1 stream:" in told.inner_text()
+    assert told.inner_text().startswith("After 1,000 images nothing changes.") and "in 1 stream:" in told.inner_text()
+    change = page.locator("#osr-alarm-change")
+    change.select_option("pens")
     page.locator("#osr-alarm").get_by_role("button", name="Ten more").focus()
     page.keyboard.press("Enter")
     assert "in 11 streams:" in told.inner_text() and "after the change" in told.inner_text()
-    page.get_by_label("after 1,000 images").select_option("nothing")
+    change.select_option("nothing")
     assert re.search(r"in 1 stream: \d false", told.inner_text())
 
 

@@ -46,3 +46,13 @@ test("an alarm is told with its place", () => {
   assert.match(osr.wordsOfAlarms([loud, early], true), /image 1000: a false alarm.*1 after the change, 1 false/);
   assert.match(osr.wordsOfAlarms([loud, quiet], false), /^No alarm.*in 2 streams: 1 false/);
 });
+
+test("the axis goes as far as the images, and its ends say that more lies there", () => {
+  osr.el = () => null; // no canvas
+  const chart = Object.assign(new osr.WealthChart(), { width: 560 });
+  assert.ok(chart.x(osr.STREAM.length) + 19 <= chart.width); // half of "3,000"
+  const [low, high] = [osr.POWERS[0], osr.POWERS.at(-1)];
+  assert.deepEqual([low[1][0], high[1][0]], ["≤", "≥"]);
+  assert.equal(chart.y(0), chart.y(10 ** low[0]));
+  assert.equal(chart.y(Infinity), chart.y(10 ** high[0]));
+});

@@ -73,3 +73,20 @@ test("strangers among the calibration images lower the price, other pens raise i
   assert.ok(price({ dirty: 0.06 }) < 0.001);
   assert.ok(price({ otherPens: true }) > 0.1);
 });
+
+test("words say on what, of what and how many, and no interval of a handful", () => {
+  const came = (refused) => refused.map((count) => ({ refused: count, strange: 0.8 }));
+  const settings = { n: 500, alpha: 0.01, dirty: 0.02, otherPens: false };
+  const once = osr.wordsOfPromise(came([18]), settings);
+  assert.match(
+    once,
+    /^1 calibration on 500 images, 10 of them letters\. The line refused 1\.80\s% of 1,000 new digits/,
+  );
+  assert.doesNotMatch(osr.wordsOfPromise(came(Array(39).fill(10)), settings), /95 of 100/);
+  const many = osr.wordsOfPromise(came(Array(40).fill(10)), { ...settings, dirty: 0, otherPens: true });
+  assert.match(
+    many,
+    /^40 calibrations on 500 images\. On average, a line refused 1\.00\s% of .* digits, drawn with other pens/,
+  );
+  assert.match(many, /95 of 100 lines refused 1\.00\s% to 1\.00\s% of theirs/);
+});
