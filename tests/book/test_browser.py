@@ -643,10 +643,14 @@ def test_no_page_is_wider_than_the_narrowest_screen(browser, html):
 
 def test_the_roc_curve_has_pythons_area_and_moves_by_keyboard(page, site, rule):
     page.goto(f"{site}/{SCORE}")
-    told, line = page.locator("#osr-roc [role=status]"), page.get_by_label("line", exact=True)
+    told, line = page.locator("#osr-roc [role=status]"), page.get_by_label(re.compile("^line: score"))
     assert "1 of 6 known" in told.inner_text() and "3 of 4 unknown" in told.inner_text()
     assert f"{19 / 24:.3f}" in told.inner_text()
     line.focus()
+    page.keyboard.press("ArrowRight")
+    assert line.get_attribute("aria-valuetext") == "score 0.56"
+    assert "The line at score 0.56 refuses" in told.inner_text()
+    assert "line: score 0.56\n" in page.locator("#osr-roc").inner_text()
     page.keyboard.press("Home")
     assert "6 of 6 known" in told.inner_text()
     worlds, _ = data.load_all(["mnist", "letters", "fashion"])
@@ -661,7 +665,9 @@ def test_the_roc_curve_has_pythons_area_and_moves_by_keyboard(page, site, rule):
             assert page.evaluate("osr.area(osr.byHand.corners)") == pytest.approx(wanted, abs=1e-6)
             page.evaluate("osr.byHand.move(20)")
             refused = (values[world][key] > 20).sum()
+            assert f"The line at {key} 20 refuses" in told.inner_text()
             assert f"{refused:,} of {len(values[world][key]):,} unknown" in told.inner_text()
+            assert f"500 for {len(values[world][key]):,} unknown" in page.locator("#osr-roc").inner_text()
 
 
 SPACE, LONG = "notebooks/01-closed-world.html", 50  # milliseconds: the web's measure of a task that blocks a page
