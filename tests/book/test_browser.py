@@ -977,6 +977,12 @@ def test_the_matrix_leaves_the_figure_to_those_who_cannot_uncover_it(browser, pa
     page.goto("about:blank")
     page.goto(f"{site}/{BEYOND}#fig-matrix")
     assert page.locator("#fig-matrix").is_visible()
+    typed = browser.new_page()
+    typed.goto(f"{site}/{BEYOND}")
+    assert not typed.locator("#fig-matrix").is_visible()
+    typed.evaluate("location.hash = '#fig-matrix'")  # as one types it into the address of the open page
+    expect(typed.locator("#fig-matrix")).to_be_in_viewport()
+    typed.close()
     silent = browser.new_context(java_script_enabled=False)
     still = silent.new_page()
     still.goto(f"{site}/{BEYOND}")
