@@ -92,10 +92,18 @@ osr.CoveredMatrix = class {
       osr.el("div", { class: "osr-tools" }, this.rest, this.again, this.figure),
     );
     this.cover(false);
-    if (window.location.hash === "#fig-matrix") this.showFigure(true);
+    this.follow();
+    window.addEventListener("hashchange", () => this.follow());
     document.addEventListener("click", (event) => {
       if (event.target.closest('a[href$="#fig-matrix"]')) this.showFigure(true); // else the link would lead nowhere
     });
+  }
+
+  /* Shows the figure to who asked for it in the page's address. */
+  follow() {
+    if (window.location.hash !== "#fig-matrix") return;
+    this.showFigure(true);
+    document.getElementById("fig-matrix").scrollIntoView();
   }
 
   /* The table in a box of its own, in which it scrolls where the screen is narrow. */

@@ -1,11 +1,12 @@
 /* The open space of chapter 1: a network learns to name points of a plane while the reader watches, and names all others.
  *
- * The numbers are in plane-net.js and plane-scores.js, the map in plane-map.js.
+ * The numbers, and what is told of them, are in plane-net.js and plane-scores.js, the map in plane-map.js.
  */
 "use strict";
 
 osr.STEPS = { train: 300, moved: 100, frame: 4 }; // of training: for a button, after a move, in a frame that is drawn
 osr.BUDGET = 8; // milliseconds of a frame for training, or for the fine map
+osr.REST = 500; // milliseconds without a key, after which the cross's place is told
 osr.CELLS = { coarse: 40, moving: 70, fine: 140 }; // of a map, in each direction: on slow machines, in motion, at rest
 osr.STRANGE = [
   { x: -12, y: 11 },
@@ -13,21 +14,6 @@ osr.STRANGE = [
   { x: 3, y: -15 },
   { x: 0, y: -0.1 },
 ]; // the unknown points that are there at first
-
-osr.PLANE_LEGEND =
-  "Click or tap to drop an unknown point; drag known ones. The colour of a place tells the class that is named there. It " +
-  "is the stronger, the more calibration points have a higher score, and pale beyond the line, where the rule refuses. " +
-  "An unknown point is a cross where it is refused; else it looks like the class that it is taken for, with a thick " +
-  `edge. The far plane: of the ${2 * osr.MAPS.far} × ${2 * osr.MAPS.far} unit squares of the far map those whose middles ` +
-  `lie farther than ${osr.GAP} from every training point.`;
-
-/* [0, 0, 2] → "2 as circle, 1 as triangle". */
-osr.namesOf = (guesses) =>
-  osr.PLANE.names
-    .map((name, label) => [guesses.filter((guess) => guess === label).length, name])
-    .filter(([count]) => count > 0)
-    .map(([count, name]) => `${count} as ${name}`)
-    .join(", ");
 
 /* The controls above and below the map; told: { look, choose, alpha, … }, what each of them calls. */
 osr.planeControls = (told) => {
@@ -49,7 +35,7 @@ osr.planeControls = (told) => {
   const label = osr.el("label", { for: range.id }, "α, the share of known points that may be refused: ", alphaTold);
   return {
     ...{ score, map, moves, alpha, alphaTold, counter, about },
-    above: [tools(scoreLabel, mapLabel, movesLabel), about],
+    above: [tools(scoreLabel, mapLabel, movesLabel), about, osr.el("p", { class: "osr-hint" }, osr.PLANE_HINT)],
     below: [
       label,
       alpha,
@@ -84,20 +70,22 @@ osr.OpenSpace = class {
         this.map.canvas.focus();
       },
       drop: () => this.drop(this.cross),
-      undo: () => this.keep(this.unknown.slice(0, -1)),
+      undo: () => this.undo(),
       clear: () => this.keep([]),
       first: () => this.first(),
     });
     const { above, below } = this.controls;
-    root.replaceChildren(...above, this.map.canvas, this.told, ...below, osr.el("p", {}, osr.PLANE_LEGEND));
+    const legend = osr.el("ul", {}, ...osr.PLANE_LEGEND.map((text) => osr.el("li", {}, text)));
+    root.replaceChildren(...above, this.map.canvas, this.told, ...below, legend);
     this.listen();
     this.first();
-    new MutationObserver(() => this.draw()).observe(document.documentElement, { attributeFilter: ["data-theme"] });
+    osr.redrawn(() => this.draw());
   }
 
   first() {
     this.lesson = new osr.PlaneLesson();
     this.unknown = osr.STRANGE;
+    this.past = []; // the lists of unknown points before it
     this.cross = { x: 9, y: 0 };
     this.chosen = []; // what the arrow keys move; the cross, if nothing
     this.train(osr.STEPS.train, false);
@@ -107,8 +95,9 @@ osr.OpenSpace = class {
     const { canvas } = this.map;
     const keys = {
       n: () => this.next(),
+      N: () => this.next(), // with shift or caps lock
       Enter: () => this.drop(this.cross),
-      Backspace: () => this.keep(this.unknown.slice(0, -1)),
+      Backspace: () => this.undo(),
     };
     for (const [key, way] of Object.entries({
       ArrowLeft: [-1, 0],
@@ -137,27 +126,43 @@ osr.OpenSpace = class {
   /* Takes the nearest known point, if one is near; else a click drops an unknown point. */
   take(at) {
     const place = this.map.place(at);
-    const point = this.lesson.nearest(place);
+    const point = this.lesson.nearest(place, this.map.known(this.lesson));
     const isNear = (Math.hypot(point.x - place.x, point.y - place.y) * this.map.side) / (2 * this.map.half) <= 22;
-    this.held = isNear ? place : null;
-    if (isNear) this.choose(this.lesson.group(point, this.controls.moves.value === "class"));
+    const points = this.lesson.group(point, this.controls.moves.value === "class");
+    this.held = isNear ? { place, points, half: this.map.half } : null;
+    if (isNear) this.choose(points);
     return isNear;
   }
 
+  /* Moves what is held so that its place stays under the pointer, as far as the map allows. */
   drag(at) {
-    const place = this.map.place(at);
-    this.move(this.chosen, place.x - this.held.x, place.y - this.held.y);
-    this.held = place;
+    const { place, points, half } = this.held;
+    if (half !== this.map.half) return; // another map was chosen meanwhile
+    const to = this.map.place(at);
+    const way = this.move(points, to.x - place.x, to.y - place.y);
+    place.x += way.x;
+    place.y += way.y;
   }
 
+  /* Moves points together, or the cross if there are none; returns how far they went. */
   move(points, x, y) {
-    const inside = (value) => Math.min(this.map.half, Math.max(-this.map.half, value));
-    for (const point of points.length ? points : [this.cross]) {
-      point.x = inside(point.x + x);
-      point.y = inside(point.y + y);
+    const moved = points.length ? points : [this.cross];
+    const way = this.map.within(moved, { x, y });
+    for (const point of moved) {
+      point.x += way.x;
+      point.y += way.y;
     }
     if (points.length) this.train(osr.STEPS.moved, true);
-    else this.draw();
+    else this.tellCross();
+    return way;
+  }
+
+  /* Says where the cross is, once the hand rests. */
+  tellCross() {
+    this.draw();
+    clearTimeout(this.rests);
+    const said = () => `The cross is at x ${osr.short(this.cross.x)}, y ${osr.short(this.cross.y)}.`;
+    this.rests = setTimeout(() => this.tell(said()), osr.REST);
   }
 
   choose(points) {
@@ -190,7 +195,15 @@ osr.OpenSpace = class {
     this.keep([...this.unknown, { x, y }], `The new point is ${said}.`);
   }
 
+  undo() {
+    const before = this.past.pop();
+    this.unknown = before ?? this.unknown;
+    this.draw();
+    this.tell(before ? "" : "There is nothing to undo.");
+  }
+
   keep(unknown, said) {
+    if (unknown.length !== this.unknown.length) this.past.push(this.unknown);
     this.unknown = unknown;
     this.draw();
     this.tell(said);
@@ -233,6 +246,7 @@ osr.OpenSpace = class {
     const rule = new osr.PlaneRule(key, nets, training, calibration);
     this.controls.about.textContent = osr.PLANE_SCORES[key].told;
     this.map.half = osr.MAPS[this.controls.map.value];
+    this.map.bringIn(this.cross);
     const start = performance.now();
     this.field = new osr.PlaneField(rule, this.map.half, this.cells);
     this.field.fill(Number.POSITIVE_INFINITY);
@@ -272,25 +286,10 @@ osr.OpenSpace = class {
   tell(said = "") {
     this.said = said || this.said;
     if (!this.far) return; // it will be told with the fine map
-    const text = [this.said, this.farWords(this.field.rule), this.unknownWords()].join(" ").trim();
+    const verdicts = this.unknown.map((point) => this.verdict(point));
+    const text = [this.said, osr.farWords(this.field.rule, this.far, this.line), osr.unknownWords(verdicts)].join(" ");
     this.said = "";
-    this.told.textContent = text;
-  }
-
-  farWords({ key, known }) {
-    const { scores, sure } = this.far;
-    const accepted = 1 - osr.countAbove(scores, this.line) / scores.length;
-    return (
-      `By the score ${osr.PLANE_SCORES[key].name}, ${osr.percent(accepted, 1)} of the far plane is accepted, and ` +
-      `${osr.countAbove(known, this.line)} of ${known.length} calibration points are refused. ` +
-      `In ${osr.percent(sure, 1)} of the far plane the largest softmax probability is above 0.99.`
-    );
-  }
-
-  unknownWords() {
-    const labels = this.unknown.map((point) => this.verdict(point)).filter((label) => label !== undefined);
-    const names = labels.length ? ` (${osr.namesOf(labels)})` : "";
-    return this.unknown.length ? `Unknown points accepted: ${labels.length} of ${this.unknown.length}${names}.` : "";
+    this.told.textContent = text.trim();
   }
 };
 

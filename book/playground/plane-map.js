@@ -5,6 +5,21 @@
 osr.MAPS = { near: 5, far: 18, horizon: 90 };
 osr.GAP = 3;
 
+osr.PLANE_HINT = "Click or tap to drop an unknown point; drag known ones.";
+osr.PLANE_LEGEND = [
+  "The colour of a place tells the class that is named there. It is the stronger, the more calibration points have a " +
+    "higher score, and almost gone beyond the line, where the rule refuses.",
+  "Small marks are known points: the training points are filled. The calibration points, hollow on the near map, took " +
+    "no part in the training; they set the line, and move with their class.",
+  "An unknown point is an × where it is refused; else it looks like the class that it is taken for, with a thick edge. " +
+    "The + is the cross that the arrow keys move.",
+  `The bar at the lower left is ${osr.GAP} units long. The far plane is what lies farther than that from every training ` +
+    `point; counted are the middles of the ${2 * osr.MAPS.far} × ${2 * osr.MAPS.far} unit squares of the far map.`,
+];
+
+/* −0.04 → "0", 9.6 → "9.6" */
+osr.short = (value) => `${Number(value.toFixed(1)) || 0}`.replace("-", "−");
+
 /* The middles of size × size cells of a square map that goes from −half to half: row by row from above. */
 osr.cell = (i, size, half) => [
   ((i % size) + 0.5) * ((2 * half) / size) - half,
@@ -95,7 +110,7 @@ osr.PlaneMap = class {
       role: "application",
       "aria-label":
         "Map of the plane: which class is named where, and what is refused. Arrow keys move the cross, a class or a " +
-        "point; N chooses the next of them; Enter drops an unknown point at the cross; Backspace takes the last one back.",
+        "point; N chooses the next of them; Enter drops an unknown point at the cross; Backspace undoes a drop or a clearing.",
     });
     this.context = this.canvas.getContext("2d");
     this.context.scale(dense, dense);
@@ -115,13 +130,39 @@ osr.PlaneMap = class {
     return { x: turn(x), y: -turn(y) };
   }
 
+  get isNear() {
+    return this.half === osr.MAPS.near;
+  }
+
+  /* The known points that are to be seen here. */
+  known({ training, calibration }) {
+    return this.isNear ? [...training, ...calibration] : training;
+  }
+
+  /* How much of a way points can go together: none leaves the map, and those beyond its edge go no farther. */
+  within(points, way) {
+    const part = (key) => {
+      const values = points.map((point) => point[key]);
+      const [least, most] = [-this.half - Math.min(...values), this.half - Math.max(...values)];
+      return Math.min(Math.max(way[key], Math.min(0, least)), Math.max(0, most));
+    };
+    return { x: part("x"), y: part("y") };
+  }
+
+  /* Moves a place that is not on this map to near its edge. */
+  bringIn(place) {
+    for (const key of ["x", "y"]) {
+      if (Math.abs(place[key]) > this.half) place[key] = 0.95 * this.half * Math.sign(place[key]);
+    }
+  }
+
   show({ field, line, training, calibration, unknown, chosen, cross }) {
-    this.ink = getComputedStyle(this.canvas).getPropertyValue("--pst-color-text-base") || "#000";
+    this.ink = osr.textColour(this.canvas);
     this.context.clearRect(0, 0, this.side, this.side);
     if (field) this.ground(field, line);
-    const isNear = this.half === osr.MAPS.near;
-    if (isNear) for (const point of calibration) this.mark(point, point.label, 3, null, this.ink);
-    for (const point of training) this.mark(point, point.label, isNear ? 5 : 3, this.colours[point.label], this.ink);
+    if (this.isNear) for (const point of calibration) this.mark(point, point.label, 3, null, this.ink);
+    for (const point of training)
+      this.mark(point, point.label, this.isNear ? 5 : 3, this.colours[point.label], this.ink);
     for (const point of unknown) this.unknown(point, field?.rule, line);
     if (chosen.length) this.ring(chosen);
     this.plus(cross);

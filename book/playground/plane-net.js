@@ -161,14 +161,15 @@ osr.PlaneLesson = class {
     return this.nets.softmax.steps;
   }
 
-  /* What moves together with a training point: itself, or all points of its class. */
+  /* What moves together with a known point: itself, or all points of its class. */
   group(point, isClass) {
     if (!isClass) return [point];
     return [...this.training, ...this.calibration].filter(({ label }) => label === point.label);
   }
 
-  nearest({ x, y }) {
+  /* Of some points the nearest to a place. */
+  nearest({ x, y }, points) {
     const away = (point) => Math.hypot(point.x - x, point.y - y);
-    return this.training.reduce((best, point) => (away(point) < away(best) ? point : best));
+    return points.reduce((best, point) => (away(point) < away(best) ? point : best));
   }
 };

@@ -191,3 +191,28 @@ osr.PlaneRule = class {
     return 1 - low / this.known.length;
   }
 };
+
+/* What a rule with its line makes of the far plane and of the calibration points. */
+osr.farWords = ({ key, known }, { scores, sure }, line) => {
+  const accepted = 1 - osr.countAbove(scores, line) / scores.length;
+  return (
+    `By the score ${osr.PLANE_SCORES[key].name}, ${osr.percent(accepted, 1)} of the far plane is accepted, and ` +
+    `${osr.countAbove(known, line)} of ${known.length} calibration points are refused. ` +
+    `In ${osr.percent(sure, 1)} of the far plane the largest softmax probability is above 0.99.`
+  );
+};
+
+/* [0, 0, 2] → "2 as circle, 1 as triangle". */
+osr.namesOf = (guesses) =>
+  osr.PLANE.names
+    .map((name, label) => [guesses.filter((guess) => guess === label).length, name])
+    .filter(([count]) => count > 0)
+    .map(([count, name]) => `${count} as ${name}`)
+    .join(", ");
+
+/* What became of unknown points: the class that each is taken for, undefined where it is refused. */
+osr.unknownWords = (verdicts) => {
+  const labels = verdicts.filter((label) => label !== undefined);
+  const names = labels.length ? ` (${osr.namesOf(labels)})` : "";
+  return verdicts.length ? `Unknown points accepted: ${labels.length} of ${verdicts.length}${names}.` : "";
+};

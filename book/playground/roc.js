@@ -1,10 +1,12 @@
 /* The ROC curve of chapter 2 by hand: two heaps of dots, one line to move, and the place on the curve where it lies.
  *
- * A pair is { known, unknown, colour }: scores, larger for what looks more unknown. What lies above the line is refused.
+ * A pair is { known, unknown, colour, score, step }: scores, larger for what looks more unknown, their name, and the
+ * slider's step. What lies above the line is refused.
  */
 "use strict";
 
 /* The chapter's ten images: six digits, four letters. */
+osr.DOTS = 500; // of each heap, at most
 osr.TEN = { known: [0.1, 0.2, 0.3, 0.4, 0.5, 0.8], unknown: [0.35, 0.6, 0.7, 0.9] };
 
 /* The corners of the curve: [known refused, unknown refused], shares, as the line moves down past each score. */
@@ -32,7 +34,6 @@ osr.RocBoard = class {
   height = 280;
   edge = 12;
   bottom = 38;
-  most = 500; // dots of each heap
 
   constructor(root, moved) {
     this.root = root;
@@ -68,20 +69,20 @@ osr.RocBoard = class {
     this.showCurve(corners, [osr.share(pair.known, line), osr.share(pair.unknown, line)]);
   }
 
-  showDots({ known, unknown, colour }, line) {
+  showDots({ known, unknown, colour, world, score }, line) {
     const context = this.begin(this.dots, this.width);
     const half = (this.height - this.bottom) / 2;
     this.heap(context, known, osr.COLOURS.mnist, half, half);
     this.heap(context, unknown, colour, 0, half);
     context.fillStyle = this.ink;
-    context.fillText("unknown", this.edge, 14);
+    context.fillText(world ? `unknown: ${world}` : "unknown", this.edge, 14);
     context.fillText("known", this.edge, this.height - this.bottom - 2);
     context.textAlign = "center";
     for (let i = 0; i <= 5; i++) {
       const value = (this.top * i) / 5;
       context.fillText(Number(value.toFixed(1)), this.x(value), this.height - this.bottom + 17);
     }
-    context.fillText("score", this.width / 2, this.height - 4);
+    context.fillText(score, this.width / 2, this.height - 4);
     context.setLineDash([6, 5]);
     this.path(context, [
       [this.x(line), 0],
@@ -91,11 +92,12 @@ osr.RocBoard = class {
 
   /* Dots of one kind, spread over a band from y on so that they do not hide each other. */
   heap(context, values, colour, y, height) {
-    const step = Math.max(1, values.length / this.most);
+    const count = Math.min(osr.DOTS, values.length);
     const radius = values.length > 20 ? 2 : 6;
     context.fillStyle = colour;
     context.globalAlpha = values.length > 20 ? 0.5 : 1;
-    for (let i = 0; i < values.length; i += step) {
+    for (let dot = 0; dot < count; dot++) {
+      const i = (dot * values.length) / count;
       const turn = values.length > 20 ? (i * 0.618034) % 1 : 0.5;
       context.beginPath();
       context.arc(this.x(values[Math.floor(i)]), y + 20 + turn * (height - 40), radius, 0, 2 * Math.PI);
@@ -153,19 +155,32 @@ osr.RocBoard = class {
 
 osr.share = (values, line) => osr.refused(values, line) / values.length;
 
+/* The ten images as a pair, with the step that osr.AXES has for other scores. */
+osr.ten = () => ({ ...osr.TEN, colour: osr.PALETTE.vermilion, score: "score", step: 0.01 });
+
+/* What a dot stands for. */
+osr.dotsWords = ({ known, unknown }) => {
+  if (Math.max(known.length, unknown.length) <= osr.DOTS) return "Each dot is an image.";
+  const count = (values) => values.length.toLocaleString("en");
+  return `${osr.DOTS} dots stand for ${count(known)} known images, and ${osr.DOTS} for ${count(unknown)} unknown ones.`;
+};
+
 osr.RocByHand = class {
   constructor(root) {
     const worlds = osr.DISTANCES.worlds.filter(({ known }) => !known).map(({ name }) => name);
     this.world = this.choice("world", "images", ["the ten images", ...worlds]);
     this.key = this.choice("key", "score", ["norm", "diff"]);
     this.board = new osr.RocBoard(root, (line) => this.move(line));
-    const oninput = () => this.move((Number(this.slider.value) / 1000) * this.top);
-    this.slider = osr.el("input", { type: "range", id: "osr-roc-line", min: 0, max: 1000, step: 1, oninput });
+    const oninput = () => this.move(Number(this.slider.value));
+    this.slider = osr.el("input", { type: "range", id: "osr-roc-line", min: 0, oninput });
+    this.lineTold = osr.el("strong");
+    this.dotsTold = osr.el("p", { class: "osr-small-print" });
     this.told = osr.el("p", { role: "status" });
     root.replaceChildren(
       osr.el("div", { class: "osr-tools" }, this.world.label, this.key.label),
       osr.el("div", { class: "osr-tools" }, this.board.dots, this.board.curve),
-      osr.el("label", { for: "osr-roc-line" }, "line"),
+      this.dotsTold,
+      osr.el("label", { for: "osr-roc-line" }, "line: ", this.lineTold),
       this.slider,
       this.told,
     );
@@ -188,15 +203,18 @@ osr.RocByHand = class {
     const [world, key] = [this.world.select.value, this.key.select.value];
     const isTen = world === "the ten images";
     this.key.label.hidden = isTen;
-    this.pair = isTen ? { ...osr.TEN, colour: osr.PALETTE.vermilion } : this.measured(world, key);
+    this.pair = isTen ? osr.ten() : this.measured(world, key);
     this.top = isTen ? 1 : this.end(osr.AXES[key].tick);
+    Object.assign(this.slider, { max: this.top, step: this.pair.step });
+    this.dotsTold.textContent = osr.dotsWords(this.pair);
     this.corners = osr.roc(this.pair.known, this.pair.unknown);
     this.move(isTen ? 0.55 : osr.quantile(this.pair.known, 0.95));
   }
 
   measured(world, key) {
     const values = (name) => osr.distance(osr.DISTANCES.worlds.find((one) => one.name === name)[key], key);
-    return { known: values("mnist"), unknown: values(world), colour: osr.COLOURS[world] };
+    const colour = osr.COLOURS[world];
+    return { ...osr.AXES[key], known: values("mnist"), unknown: values(world), colour, world, score: key };
   }
 
   /* Where an axis ends that shows all scores. */
@@ -207,13 +225,16 @@ osr.RocByHand = class {
 
   move(line) {
     this.line = line;
-    this.slider.value = (1000 * line) / this.top;
+    const place = `${this.pair.score} ${Number(line.toFixed(2))}`;
+    this.slider.value = line;
+    this.slider.setAttribute("aria-valuetext", place);
+    this.lineTold.textContent = place;
     this.board.show(this.pair, this.top, this.corners, line);
     const { known, unknown } = this.pair;
     const told = (values) =>
       `${osr.refused(values, line).toLocaleString("en")} of ${values.length.toLocaleString("en")}`;
     this.told.textContent =
-      `The line refuses ${told(known)} known images (${osr.percent(osr.share(known, line), 1)}) and ` +
+      `The line at ${place} refuses ${told(known)} known images (${osr.percent(osr.share(known, line), 1)}) and ` +
       `${told(unknown)} unknown ones (${osr.percent(osr.share(unknown, line), 1)}). ` +
       `Area under the curve: ${osr.area(this.corners).toFixed(3)}.`;
   }

@@ -716,10 +716,14 @@ def test_no_page_is_wider_than_the_narrowest_screen(browser, html):
 
 def test_the_roc_curve_has_pythons_area_and_moves_by_keyboard(page, site, rule):
     page.goto(f"{site}/{SCORE}")
-    told, line = page.locator("#osr-roc [role=status]"), page.get_by_label("line", exact=True)
+    told, line = page.locator("#osr-roc [role=status]"), page.get_by_label(re.compile("^line: score"))
     assert "1 of 6 known" in told.inner_text() and "3 of 4 unknown" in told.inner_text()
     assert f"{19 / 24:.3f}" in told.inner_text()
     line.focus()
+    page.keyboard.press("ArrowRight")
+    assert line.get_attribute("aria-valuetext") == "score 0.56"
+    assert "The line at score 0.56 refuses" in told.inner_text()
+    assert "line: score 0.56\n" in page.locator("#osr-roc").inner_text()
     page.keyboard.press("Home")
     assert "6 of 6 known" in told.inner_text()
     worlds, _ = data.load_all(["mnist", "letters", "fashion"])
@@ -734,7 +738,9 @@ def test_the_roc_curve_has_pythons_area_and_moves_by_keyboard(page, site, rule):
             assert page.evaluate("osr.area(osr.byHand.corners)") == pytest.approx(wanted, abs=1e-6)
             page.evaluate("osr.byHand.move(20)")
             refused = (values[world][key] > 20).sum()
+            assert f"The line at {key} 20 refuses" in told.inner_text()
             assert f"{refused:,} of {len(values[world][key]):,} unknown" in told.inner_text()
+            assert f"500 for {len(values[world][key]):,} unknown" in page.locator("#osr-roc").inner_text()
 
 
 SPACE, LONG = "notebooks/01-closed-world.html", 50  # milliseconds: the web's measure of a task that blocks a page
@@ -815,9 +821,17 @@ def test_the_open_space_answers_to_the_keyboard(page, site):
     assert "The new point is accepted as triangle" in settled(page)
     page.get_by_role("button", name="Clear", exact=True).click()
     assert "Unknown points" not in settled(page)
+    undo = page.get_by_role("button", name="Undo", exact=True)
+    undo.click()
+    assert "of 5" in settled(page)
+    undo.click()
+    undo.click()
+    assert "nothing to undo" in settled(page) and "of 4" in settled(page)
     before, steps = page.evaluate("osr.space.lesson.training.map(({ x }) => x)"), count(shown(page), r"(\d+) steps")
     board.focus()
-    page.keyboard.press("n")
+    page.keyboard.press("ArrowLeft")
+    expect(page.locator("#osr-open-space [role=status]")).to_contain_text("The cross is at x 8.4, y 0.")
+    page.keyboard.press("Shift+N")
     assert "circles" in settled(page)
     page.keyboard.press("ArrowLeft")
     settled(page)
@@ -866,6 +880,78 @@ def test_points_of_the_open_space_are_dragged_and_dropped(page, site):
     page.mouse.click(*on_the_plane(page, -14, 14))
     assert "of 5" in settled(page) and "accepted as circle" in settled(page)
     page.locator("#osr-open-space").screenshot(path=SHOTS / "open-space.png")
+
+
+def test_a_class_keeps_its_shape_at_every_edge(page, site):
+    page.goto(f"{site}/{SPACE}", wait_until="networkidle")
+    settled(page)
+    points = "[...osr.space.lesson.training, ...osr.space.lesson.calibration].map(({ x, y }) => [x, y])"
+    before, board = np.array(page.evaluate(points)), page.locator("#osr-open-space canvas")
+
+    def moved():
+        settled(page)
+        return np.array(page.evaluate(points)) - before
+
+    square = on_the_plane(page, *before[30])
+    page.mouse.move(*square)
+    page.mouse.down()
+    page.mouse.move(*on_the_plane(page, 17.9, before[30, 1]), steps=5)
+    page.mouse.move(*square, steps=5)
+    page.mouse.up()
+    np.testing.assert_allclose(moved(), 0, atol=1e-9)
+    # on a map that is smaller than where the class is, no key pulls its points together
+    page.mouse.move(*on_the_plane(page, *before[30]))
+    page.mouse.down()
+    page.mouse.move(*on_the_plane(page, 12, 12), steps=5)
+    settled(page)
+    page.locator("#osr-plane-map").evaluate("(map) => { map.value = 'near'; map.dispatchEvent(new Event('change')); }")
+    page.mouse.move(*on_the_plane(page, 1, 1), steps=5)
+    page.mouse.up()
+    board.focus()
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowDown")
+    squares = moved()[30:60]
+    np.testing.assert_allclose(squares, np.tile([12, 12 - 1 / 6] - before[30], (30, 1)), atol=0.2)
+    assert np.ptp(squares, axis=0).max() < 1e-9
+
+
+def test_the_near_map_has_the_cross_and_its_hollow_marks_can_be_dragged(page, site):
+    page.goto(f"{site}/{SPACE}", wait_until="networkidle")
+    page.locator("#osr-plane-map").select_option("near")
+    settled(page)
+    assert page.evaluate("osr.space.cross") == {"x": 4.75, "y": 0}
+    page.get_by_role("button", name="Drop an unknown").click()
+    assert "of 5" in settled(page)
+    page.locator("#osr-plane-moves").select_option("point")
+    # the calibration point that is farthest from all training points
+    hollow, place = page.evaluate(
+        """() => {
+            const { training, calibration } = osr.space.lesson;
+            const away = (one) => Math.min(...training.map((other) => Math.hypot(one.x - other.x, one.y - other.y)));
+            const [far] = calibration.slice().sort((one, other) => away(other) - away(one));
+            return [calibration.indexOf(far), [far.x, far.y]];
+        }"""
+    )
+    page.mouse.move(*on_the_plane(page, *place))
+    page.mouse.down()
+    page.mouse.move(*on_the_plane(page, -4, -4), steps=5)
+    page.mouse.up()
+    assert "of 5" in settled(page)
+    after = page.evaluate(f"[osr.space.lesson.calibration[{hollow}]].flatMap(({{ x, y }}) => [x, y])")
+    assert after == pytest.approx([-4, -4], abs=0.1)
+
+
+def test_the_open_space_is_drawn_in_the_readers_own_colours(page, site):
+    page.emulate_media(color_scheme="dark")
+    page.goto(f"{site}/{SPACE}")
+    settled(page)
+    bar = "() => [...osr.space.map.context.getImageData(20, osr.space.map.side - 12, 1, 1).data].slice(0, 3)"
+    page.evaluate("document.documentElement.dataset.theme = 'light'")
+    page.wait_for_function(f"() => Math.max(...({bar})()) < 80")
+    page.emulate_media(forced_colors="active", color_scheme="dark")  # white on black, whatever the theme
+    page.wait_for_function(f"() => Math.min(...({bar})()) > 200", timeout=5000)
+    page.emulate_media(forced_colors="none", color_scheme="light", media="print")
+    assert "Click or tap" not in shown(page) and page.locator("#osr-open-space canvas").is_visible()
 
 
 def test_a_finger_drags_a_class_and_not_the_page(browser, site):
@@ -1065,6 +1151,12 @@ def test_the_matrix_leaves_the_figure_to_those_who_cannot_uncover_it(browser, pa
     page.goto("about:blank")
     page.goto(f"{site}/{BEYOND}#fig-matrix")
     assert page.locator("#fig-matrix").is_visible()
+    typed = browser.new_page()
+    typed.goto(f"{site}/{BEYOND}")
+    assert not typed.locator("#fig-matrix").is_visible()
+    typed.evaluate("location.hash = '#fig-matrix'")  # as one types it into the address of the open page
+    expect(typed.locator("#fig-matrix")).to_be_in_viewport()
+    typed.close()
     silent = browser.new_context(java_script_enabled=False)
     still = silent.new_page()
     still.goto(f"{site}/{BEYOND}")

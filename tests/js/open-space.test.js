@@ -102,3 +102,19 @@ test("the far plane keeps away from known points, and places lie as on a map", (
   near(sure, far.filter(([x, y]) => osr.doubt(nets.softmax.forward(x, y)) < 0.01).length / far.length);
   assert.ok(sure > 0.9);
 });
+
+test("points go together, to the map's edge at most, and those beyond it go no farther", () => {
+  const within = (half, points, x, y) => {
+    const way = osr.PlaneMap.prototype.within.call({ half }, points, { x, y });
+    return [way.x, way.y];
+  };
+  const points = [
+    { x: -1, y: 0 },
+    { x: 3, y: 1 },
+  ];
+  assert.deepEqual(within(5, points, 1, -1), [1, -1]);
+  assert.deepEqual(within(5, points, 9, -9), [2, -5]);
+  const beyond = points.map(({ x, y }) => ({ x: x + 10, y: y + 10 }));
+  assert.deepEqual(within(5, beyond, 1, 1), [0, 0]);
+  assert.deepEqual(within(5, beyond, -1, -1), [-1, -1]);
+});
