@@ -1143,7 +1143,7 @@ def test_the_matrix_is_guessed_by_keyboard_and_hides_the_figure_meanwhile(page, 
 
 
 def test_the_matrix_leaves_the_figure_to_those_who_cannot_uncover_it(browser, page, site):
-    page.goto(f"{site}/{BEYOND}")
+    page.goto(f"{site}/{BEYOND}", wait_until="networkidle")
     assert not page.locator("#fig-matrix").is_visible()
     page.emulate_media(media="print")
     assert page.locator("#fig-matrix").is_visible() and not page.locator("#osr-matrix button").first.is_visible()
