@@ -134,7 +134,8 @@ osr.PromiseKept = class {
     this.histogram = new osr.PriceHistogram(root);
     this.told = osr.el("p", { role: "status" });
     this.n = this.choice("n", "calibration images", { 100: "100", 500: "500", 2000: "2,000", 5000: "5,000" }, "500");
-    this.alpha = this.choice("alpha", "promised: at most", { 0.01: "1 %", 0.05: "5 %", 0.1: "10 %" }, "0.01");
+    const promises = { 0.01: "1 %", 0.02: "2 %", 0.05: "5 %", 0.1: "10 %" };
+    this.alpha = this.choice("alpha", "promised: at most", promises, root.dataset.alpha ?? "0.01");
     this.breaks = this.choice("breaks", "what goes wrong", osr.BREAKS, "nothing");
     this.dirty = this.choice(
       "dirty",
@@ -201,13 +202,15 @@ osr.PromiseKept = class {
   }
 
   words(refused) {
-    const { alpha } = this.settings();
+    const { n, alpha } = this.settings();
+    const broken = this.breaks.select.value;
+    const wrong = broken === "nothing" ? "" : `; ${osr.BREAKS[broken]}`;
     if (refused.length === 0) return "No line has been set yet.";
     const share = (count) => osr.percent(count / osr.NEW, 2);
     const [low, high] = [0.025, 0.975].map((q) => osr.quantile(refused, q));
     const letters = osr.percent(osr.mean(this.came.map((one) => one.strange)), 0);
     return (
-      `${refused.length} calibrations. On average ${share(osr.mean(refused))} of the new digits are refused, where at most ` +
+      `${refused.length} calibrations on ${n.toLocaleString("en")} images${wrong}. On average ${share(osr.mean(refused))} of the new digits are refused, where at most ` +
       `${osr.percent(alpha, 0)} was promised; in 95 of 100 it is ${share(low)} to ${share(high)}. ` +
       `Of the letters ${letters} are refused.`
     );
