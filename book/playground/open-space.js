@@ -15,11 +15,16 @@ osr.STRANGE = [
 ]; // the unknown points that are there at first
 
 osr.PLANE_LEGEND =
-  "Click or tap to drop an unknown point; drag known ones. The colour of a place tells the class that is named there. It " +
-  "is the stronger, the more calibration points have a higher score, and pale beyond the line, where the rule refuses. " +
+  "The colour of a place tells the class that is named there. It is the stronger, the more calibration points have a higher score, and pale beyond the line, where the rule refuses. " +
   "An unknown point is a cross where it is refused; else it looks like the class that it is taken for, with a thick " +
   `edge. The far plane: of the ${2 * osr.MAPS.far} × ${2 * osr.MAPS.far} unit squares of the far map those whose middles ` +
   `lie farther than ${osr.GAP} from every training point.`;
+
+/* What a hand can do, and what the map shows. */
+osr.planeLegend = () => {
+  const hint = osr.el("span", { class: "osr-hint" }, "Click or tap to drop an unknown point; drag known ones. ");
+  return osr.el("p", {}, hint, osr.PLANE_LEGEND);
+};
 
 /* [0, 0, 2] → "2 as circle, 1 as triangle". */
 osr.namesOf = (guesses) =>
@@ -89,7 +94,7 @@ osr.OpenSpace = class {
       first: () => this.first(),
     });
     const { above, below } = this.controls;
-    root.replaceChildren(...above, this.map.canvas, this.told, ...below, osr.el("p", {}, osr.PLANE_LEGEND));
+    root.replaceChildren(...above, this.map.canvas, this.told, ...below, osr.planeLegend());
     this.listen();
     this.first();
     new MutationObserver(() => this.draw()).observe(document.documentElement, { attributeFilter: ["data-theme"] });
