@@ -13,6 +13,9 @@ from osrlib import data, models, zoo
 from tools import chapters
 from tools.chapters import BuildError
 
+ROMAJI = dict(zip("おきすつなはまやれを", ["o", "ki", "su", "tsu", "na", "ha", "ma", "ya", "re", "wo"], strict=True))
+"""How KMNIST's characters are read: not every font has them."""
+
 
 class About(NamedTuple):
     """What people must say of a network: what it is, what it is for, and what it is not for or gets wrong."""
@@ -190,9 +193,8 @@ def world_card(name):
     made = inspect.getdoc(world.make) if world.make else None
     first = made.split("\n\n")[0].replace("\n", " ") if made else None
     sums = "; ".join(f"{split} `{digest}`" for split, digest in world.sha256.items())
-    classes = (
-        f"{len(world.classes)}: {', '.join(world.classes)}" if len(world.classes) <= 10 else f"{len(world.classes)}"
-    )
+    listed = ", ".join(f"{ROMAJI[one]} {one}" if one in ROMAJI else one for one in world.classes)
+    classes = f"{len(world.classes)}: {listed}" if len(world.classes) <= 10 else f"{len(world.classes)}"
     return [
         f"### {name}",
         "",

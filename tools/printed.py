@@ -35,6 +35,10 @@ BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 OPTIONS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 WIDTH = 658
 """Of the text on paper, 174 mm, in the browser's pixels."""
+WINDOW, ZOOM = 864, 0.85
+"""How wide the window is in which living parts stand still, and how large these are printed: 16 pixels as 10.2 pt."""
+A = [[(0.2, 0.85), (0.5, 0.1), (0.8, 0.85)], [(0.3, 0.6), (0.7, 0.6)]]
+"""The letter, as strokes on the playground's board, in shares of its width."""
 FONTS = Path(matplotlib.get_data_path()) / "fonts" / "ttf"
 FACES = (
     ("Book", "STIXGeneral", "normal", "normal"), ("Book", "STIXGeneralItalic", "normal", "italic"),
@@ -49,16 +53,20 @@ CONTAINER = """<?xml version="1.0" encoding="utf-8"?>
 <rootfile full-path="book/package.opf" media-type="application/oebps-package+xml"/></rootfiles></container>"""
 PAPER = """
 .admonition, .answer, pre { box-decoration-break: clone; }
-body { margin: 0; font: 10.5pt/1.42 Book, "DejaVu Sans", serif; hyphens: auto; text-align: justify; }
+body { margin: 0; font: 10.5pt/1.4 Book, "DejaVu Sans", serif; hyphens: auto; text-align: justify; }
 h1, h2, h3, h4 { text-align: left; }
 section.chapter, nav { break-before: page; }
 section.cover { page: cover; padding-top: 40mm; text-align: center; }
 section.cover .title { font-size: 30pt; font-weight: bold; }
 section.cover img { width: 100%; margin: 12mm 0; }
-.cell_output img { zoom: 0.8; }
-.still img { max-height: 130mm; }
+.cell_output img { zoom: 0.8; max-height: 110mm; }
+.still img { max-height: 200mm; }
 pre.long { font-size: 6.6pt; }
-#at-licences td:last-child { white-space: nowrap; }
+#at-licences code { overflow-wrap: normal; }
+#at-cheat-sheet { font-size: 8.7pt; line-height: 1.25; }
+#at-cheat-sheet h1, #at-cheat-sheet h2 { margin: 0.5em 0 0.3em; }
+#at-cheat-sheet table, #at-cheat-sheet ul { margin: 0.3em 0; }
+#at-cheat-sheet td { padding: 0.12em 0.6em; }
 .see > [data-page]:not(:empty)::before { content: ", page "; }
 nav > ol { columns: 2; column-gap: 10mm; font-size: 9pt; }
 nav .see { display: flex; gap: 1em; justify-content: space-between; }
@@ -107,11 +115,33 @@ def style(titles):
     return "\n".join([*faces, PAPER, *heads])
 
 
+def draw(page, strokes):
+    """Draw on the playground's board."""
+    board = page.locator(".osr-board")
+    board.scroll_into_view_if_needed()
+    box = board.bounding_box()
+    for points in strokes:
+        for i, (x, y) in enumerate(points):
+            page.mouse.move(box["x"] + x * box["width"], box["y"] + y * box["height"], steps=4)
+            if i == 0:
+                page.mouse.down()
+        page.mouse.up()
+
+
+BEFORE = {
+    "book/playground": lambda page: draw(page, A),
+    "notebooks/11-service": lambda page: page.select_option("#osr-promise-breaks", "pens"),
+}
+"""What a reader would do on a page before its living parts stand still."""
+
+
 def take(page, name):
     """The text of a rendered page as a section in XHTML, and its title."""
     page.emulate_media(media="screen")
     page.goto((paths.HTML / f"{name}.html").as_uri(), wait_until="load")
     page.evaluate("globalThis.MathJax?.startup.promise")
+    if name in BEFORE:
+        BEFORE[name](page)
     page.emulate_media(media="print")  # book.css hides there what is clicked
     stills = {}
     for living in page.locator('article div[id^="osr-"]').all():
@@ -119,7 +149,8 @@ def take(page, name):
         living.scroll_into_view_if_needed()
         page.wait_for_timeout(500)  # some wait until they are seen, then draw
         living.screenshot(path=file, scale="device", animations="disabled")
-        stills[living.get_attribute("id")] = file.as_uri()
+        width = round(ZOOM * living.bounding_box()["width"])
+        stills[living.get_attribute("id")] = {"src": file.as_uri(), "width": width}
     title = page.locator("article h1").first.evaluate("(one) => one.firstChild.textContent")
     return page.evaluate("(all) => printed.take(...all)", [name, names(), f"{paths.HTML.as_uri()}/", stills]), title
 
@@ -128,7 +159,7 @@ def take(page, name):
 def whole():
     """The book as one document, in a page of a browser."""
     with browser() as opened:
-        size = {"viewport": {"width": WIDTH, "height": 900}, "device_scale_factor": 2}
+        size = {"viewport": {"width": WINDOW, "height": 1400}, "device_scale_factor": 2}
         page = opened.new_page(**size, color_scheme="light", reduced_motion="reduce")
         assemble(page)
         yield page
@@ -164,6 +195,7 @@ def assemble(page):
 </body></html>"""
     file = paths.PRINTED / "book.xhtml"
     file.write_text(document, encoding="utf-8")
+    page.set_viewport_size({"width": WIDTH, "height": 900})
     page.goto(file.as_uri(), wait_until="load")
     page.evaluate("printed.mend()")
 

@@ -26,7 +26,7 @@ osr.Second = class {
       "div",
       {},
       osr.heading("Behind the recommended rule"),
-      osr.el("p", {}, "The nearest known digits. Choose one to walk there:"),
+      osr.el("p", {}, "The nearest known digits. ", osr.el("span", { class: "osr-hint" }, "Choose one to walk there:")),
       osr.el("div", { class: "osr-faces" }, ...this.faces),
       this.walk,
       this.map,

@@ -7,7 +7,7 @@ const printed = {};
 
 /* What neither paper nor an e-reader has a use for: what is clicked, and code that only draws. */
 printed.LEFT_OUT =
-  ".full-size:has(.only-dark), .only-dark, picture > source, .headerlink, script, noscript, link, style, button, input, details.above-input, .sd-summary-state-marker";
+  ".on-screen, .full-size:has(.only-dark), .only-dark, picture > source, .headerlink, script, noscript, link, style, button, input, details.above-input, .sd-summary-state-marker";
 
 /* The attributes that stay on elements of HTML. */
 printed.KEPT = [
@@ -39,32 +39,26 @@ printed.place = (page, id) => {
   return id ? `${name}-${id.replace(/[^\w.-]/g, "-")}` : name;
 };
 
-/* Before the page's own scripts run: what it says in the place of each living part, and the picture that it has of it. */
+/* Before the page's own scripts run: what it says in the place of each living part. */
 printed.remember = () => {
   printed.words = {};
   for (const root of document.querySelectorAll('div[id^="osr-"]')) {
-    const silent = new DOMParser().parseFromString(root.querySelector("noscript")?.textContent ?? "", "text/html");
-    const image = silent.querySelector("img");
     root.querySelector("noscript")?.remove();
-    printed.words[root.id] = {
-      text: root.textContent.trim().replace(/\s+/g, " "),
-      image: image && { src: new URL(image.getAttribute("src"), location).href, alt: image.alt },
-    };
+    printed.words[root.id] = root.textContent.trim().replace(/\s+/g, " ");
   }
 };
 
-/* Each living part becomes a figure. files: id → address of the picture that was taken of it. */
+/* Each living part becomes a figure. files: id → { src, width } of the picture that was taken of it. */
 printed.still = (article, files) => {
-  for (const [id, { text, image }] of Object.entries(printed.words)) {
+  for (const [id, text] of Object.entries(printed.words)) {
     const root = article.querySelector(`#${id}`);
     const shown = [...root.querySelectorAll("[role=img][aria-label], [role=status]")];
     const said = shown.map((one) => (one.getAttribute("aria-label") ?? one.textContent).trim()).filter(Boolean);
-    const { src, alt } = image ?? { src: files[id], alt: said.join(" ") || text };
     root.replaceWith(
       printed.el(
         "figure",
         { id, class: "still" },
-        printed.el("img", { src, alt }),
+        printed.el("img", { ...files[id], alt: said.join(" ") || text }),
         printed.el("figcaption", {}, printed.el("p", {}, text)),
       ),
     );
@@ -89,6 +83,30 @@ printed.inline = (article) => {
   const rules = sheets.flatMap((sheet) => [...sheet.cssRules]).filter((rule) => rule.selectorText);
   for (const { selectorText, style } of rules)
     for (const one of article.querySelectorAll(selectorText)) one.style.cssText += style.cssText;
+};
+
+/* A folded table that has all rows of the one before it takes its place: open, it would print them twice. */
+printed.once = (article) => {
+  const rows = (table) => [...table.tBodies[0].rows].map((row) => row.textContent.replace(/\s+/g, " "));
+  const tables = [...article.querySelectorAll("table")];
+  for (const [i, folded] of tables.entries()) {
+    if (i === 0 || !folded.closest("details.below-input")) continue;
+    const all = rows(folded);
+    if (rows(tables[i - 1]).every((row) => all.includes(row))) tables[i - 1].replaceWith(folded);
+  }
+};
+
+/* No line ends before or after ±; in a path within a sentence one may end after each slash. */
+printed.lines = (article) => {
+  const texts = document.createTreeWalker(article, NodeFilter.SHOW_TEXT);
+  while (texts.nextNode()) {
+    const { data, parentElement } = texts.currentNode;
+    if (parentElement.closest("pre")) continue;
+    if (data.includes(" ± ")) texts.currentNode.data = data.replaceAll(" ± ", "\u00a0±\u00a0");
+    const slash = data.indexOf("/") + 1;
+    if (parentElement.closest("code") && 0 < slash && slash < data.length)
+      texts.currentNode.splitText(slash).before(printed.el("wbr"));
+  }
 };
 
 /* What is folded is open: claims, and what cells print. The answers to a quiz get a box, and are moved later. */
@@ -136,7 +154,9 @@ printed.take = (page, pages, root, files) => {
   printed.still(article, files);
   printed.formulas();
   for (const one of article.querySelectorAll(printed.LEFT_OUT)) one.remove();
+  printed.once(article);
   printed.unfold(article);
+  printed.lines(article);
   printed.relink(article, root, pages);
   printed.tidy(article, page);
   const section = printed.el("section", { class: "chapter", id: printed.place(page) }, ...article.childNodes);
@@ -158,13 +178,14 @@ printed.collect = (chapter, end) => {
   if (!found.length) return;
   end.append(printed.el("h2", { id: `${chapter.id}-solutions` }, chapter.querySelector("h1").textContent));
   for (const [i, one] of found.entries()) {
-    const before = one.previousElementSibling;
     if (one.matches(".answer")) {
-      before.id ||= `${chapter.id}-question-${i}`;
-      one.id = `${before.id}-answer`;
-      before.append(" ", printed.see("Answer", one.id));
-      const number = before.querySelector("strong")?.textContent.replace(/\W/g, "") ?? "";
-      one.prepend(printed.el("p", { class: "admonition-title" }, printed.see(`Question ${number}`, before.id)));
+      let question = one.previousElementSibling; // its number stands before it; code may stand between
+      while (!question.querySelector("strong")) question = question.previousElementSibling;
+      question.id ||= `${chapter.id}-question-${i}`;
+      one.id = `${question.id}-answer`;
+      question.append(" ", printed.see("Answer", one.id));
+      const number = question.querySelector("strong").textContent.replace(/\W/g, "");
+      one.prepend(printed.el("p", { class: "admonition-title" }, printed.see(`Question ${number}`, question.id)));
     } else {
       one.before(printed.el("p", {}, printed.see("Solution", one.id)));
     }

@@ -23,7 +23,7 @@ from osrlib.detector import OpenSetClassifier
 from osrlib.output import Output, infer
 from osrlib.thresholds import Conformal
 from tests.book.conftest import PHONE, SHOTS
-from tools import chapters, paths, rule_export
+from tools import chapters, paths, printed, rule_export
 
 CHAPTER, PLAYGROUND = "notebooks/06-drawing-the-line.html", "book/playground.html"
 SCORE, SERVICE = "notebooks/02-keeping-score.html", "notebooks/11-service.html"
@@ -134,15 +134,7 @@ def test_pictures_are_prepared_as_the_library_does(page, site):
 
 def draw(page, *strokes):
     """Draw by real mouse events; points are shares of the board."""
-    board = page.locator(".osr-board")
-    board.scroll_into_view_if_needed()
-    box = board.bounding_box()
-    for points in strokes:
-        for i, (x, y) in enumerate(points):
-            page.mouse.move(box["x"] + x * box["width"], box["y"] + y * box["height"], steps=4)
-            if i == 0:
-                page.mouse.down()
-        page.mouse.up()
+    printed.draw(page, strokes)
     painted(page)
 
 
@@ -153,7 +145,6 @@ def painted(page):
 
 SEVEN = [(0.3, 0.25), (0.7, 0.25), (0.45, 0.8)]
 ZIGZAG = [(0.1 + 0.8 * (i % 2), 0.1 + 0.1 * i) for i in range(9)]
-A = [[(0.2, 0.85), (0.5, 0.1), (0.8, 0.85)], [(0.3, 0.6), (0.7, 0.6)]]
 SCRIBBLE = [ZIGZAG, [(y, x) for x, y in ZIGZAG]]
 
 
@@ -174,7 +165,7 @@ def test_a_drawn_seven_is_read_and_a_scribble_refused(page, site, html, way):
 
 def test_an_a_is_a_4_to_the_report_and_unknown_to_the_rule(page, site):
     page.goto(f"{site}/{PLAYGROUND}")
-    draw(page, *A)
+    draw(page, *printed.A)
     assert page.locator(REPORT).inner_text() == "a 4"
     expect(page.locator(RULE)).to_have_text("unknown")
     expect(page.locator("#osr-playground [role=status]")).to_contain_text("unknown")

@@ -1,6 +1,7 @@
 """The book on paper and for e-readers: nothing of the page is lost, nothing is cut, and e-readers can open it."""
 
 import io
+import itertools
 import re
 import shutil
 import subprocess
@@ -77,10 +78,10 @@ def squeezed(text):
     return re.sub(r"[\W_]", "", text)
 
 
-def words(table):
-    """A table's text without its formulas, which are TeX in one place and MathML in the other."""
+def words(part):
+    """The text of a part of a table without its formulas, which are TeX in one place and MathML in the other."""
     formula = re.compile(r"\bmath\b")
-    return squeezed("".join(one for one in table.find_all(string=True) if not one.find_parent(class_=formula)))
+    return squeezed("".join(one for one in part.find_all(string=True) if not one.find_parent(class_=formula)))
 
 
 def test_the_outline_has_every_chapter_and_section(pdf, rendered):
@@ -97,6 +98,15 @@ def test_the_contents_name_the_right_pages(starts, paper, rendered):
     contents = squeezed("".join(paper[starts["Contents"] - 1 : starts[titles[0]] - 1]))
     for title in titles:
         assert f"{title}{starts[title]}" in contents
+
+
+def test_the_cheat_sheet_is_one_page(starts, paper):
+    assert starts["Cheatsheet"] + 1 in starts.values() and "After launch" in paper[starts["Cheatsheet"] - 1]
+
+
+def test_nothing_is_printed_that_only_a_screen_can_do(paper):
+    text = squeezed("".join(paper))
+    assert not any(squeezed(words) in text for words in ("here in your browser", "how often you are right"))
 
 
 def sizes(page):
@@ -129,8 +139,14 @@ def test_no_figure_or_table_is_lost(pdf, paper, epub, screen, rendered):
         assert caption in on_paper and caption in on_screen
     files = set(epub.namelist())
     assert {f"book/images/{name}" for name in pictures} <= files and not any("-dark." in file for file in files)
-    tables = [words(one) for text in screen.values() for one in text.find_all("table")]
-    assert sorted(tables) == sorted(words(one) for page in rendered for one in page.find_all("table"))
+    tables = [[words(row) for row in one.find_all("tr")] for text in screen.values() for one in text.find_all("table")]
+    wanted = [[words(row) for row in one.find_all("tr")] for page in rendered for one in page.find_all("table")]
+    assert {row for table in tables for row in table} == {row for table in wanted for row in table}
+    # what is folded on the page, and open here, has replaced those of its rows that stood before it
+    twice = [table for table, following in itertools.pairwise(wanted) if set(table) <= set(following)]
+    assert twice and sorted(tables + twice) == sorted(wanted)
+    for text in screen.values():
+        assert not text.find_all("source") and all(len(one.find_all("img")) <= 1 for one in text.find_all("figure"))
     drawn = sum(1 for page in pdf for one in page.get_objects() if one.type == pypdfium2.raw.FPDF_PAGEOBJ_IMAGE)
     assert drawn >= len(pictures) + living
 
@@ -141,7 +157,11 @@ def test_living_parts_stand_still(epub, screen, rendered, paper):
         for part in page.select('div[id^="osr-"]'):
             still = screen[file].find("figure", id=f"{screen_name(name)}-{part['id']}")
             picture = Image.open(io.BytesIO(epub.read(f"book/{still.img['src']}")))
-            assert np.asarray(picture.convert("L")).std() > 10 and still.img["alt"]
+            grey = np.asarray(picture.convert("L"))
+            assert grey.std() > 10 and still.img["alt"]
+            assert (grey[:, -1] < 200).mean() < 0.01, f"{part['id']} is cut at the right"
+            points = 16 * 0.75 * int(still.img["width"]) / (picture.width / 2)
+            assert 9.5 < points < 10.6  # its letters are about as large as the text's
             assert squeezed(part.get_text()) in squeezed(still.figcaption.get_text())
             assert squeezed(part.get_text()) in squeezed("".join(paper))
         assert not screen[file].find_all(["script", "canvas", "button", "input", "details"])
@@ -173,8 +193,9 @@ def test_solutions_and_answers_stand_at_the_end(starts, paper, screen, rendered)
     assert len(screen["book/at-solutions.xhtml"].select(".solution")) == len(titles)
     assert len(screen["book/at-solutions.xhtml"].select(".answer")) == answers
     for one in screen["book/at-solutions.xhtml"].select(".solution, .answer"):
-        file, _, place = one.find("a")["href"].partition("#")
-        assert screen[f"book/{file}"].find(id=place)
+        link = one.find("a")
+        file, _, place = link["href"].partition("#")
+        assert screen[f"book/{file}"].find(id=place) and re.search(r"Question \d|Exercise", link.get_text())
 
 
 def test_the_epub_is_valid(epub):
