@@ -121,9 +121,10 @@ osr.Second = class {
   show(strokes, nothing) {
     const { said, decision } = this;
     this.showVerdict(nothing);
-    this.faces.forEach((face, i) => {
-      this.showFace(face, decision?.nearest[i]);
-    });
+    // where another digit is named, its sheet of images must be unpacked: not while the pen moves
+    clearTimeout(this.resting);
+    if (decision) this.resting = setTimeout(() => this.showFaces(), osr.PEN_RESTS);
+    else this.showFaces();
     this.parts.forEach((part, i) => {
       part.textContent = decision ? decision.parts[i].toFixed(2) : "–";
     });
@@ -138,6 +139,12 @@ osr.Second = class {
     else if (decision) this.verdict.show(decision.label, osr.inWords(decision, rule));
     else if (this.failures[missing]) this.verdict.show(null, this.failures[missing], "No answer");
     else this.verdict.show(null, "", said ? `fetching the known ${said.guess}s …` : "fetching the rule …");
+  }
+
+  showFaces() {
+    this.faces.forEach((face, i) => {
+      this.showFace(face, this.decision?.nearest[i]);
+    });
   }
 
   showFace(face, neighbour) {
@@ -192,6 +199,8 @@ osr.Second = class {
     this.walk.replaceChildren(...views);
   }
 };
+
+osr.PEN_RESTS = 100; // milliseconds without a change: then the pen rests
 
 /* A share of the way from one code to another. */
 osr.between = (start, end, share) => start.map((value, i) => (1 - share) * value + share * end[i]);
