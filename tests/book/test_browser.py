@@ -343,6 +343,26 @@ def test_the_way_on_the_map_has_a_place_for_each_stroke(page, site):
     assert page.evaluate("osr.ready.second.codeMap.trail.filter(() => true).length") == 2
 
 
+def test_the_map_shows_the_known_digits_of_the_name_that_is_given(page, site):
+    page.goto(f"{site}/{PLAYGROUND}")
+    page.get_by_role("group", name="digits").get_by_role("button").first.click()
+    expect(page.locator(".osr-rule .osr-reason")).to_contain_text("known digits look")
+    guess = page.evaluate("osr.ready.second.decision.guess")
+    blue = page.evaluate(
+        """() => {
+            const { codeMap } = osr.ready.second;
+            const context = codeMap.canvas.getContext("2d");
+            const isBlue = (point) => {
+                const [x, y] = codeMap.at(point).map((value) => value * codeMap.canvas.dense);
+                const [red, , blue] = context.getImageData(x, y, 1, 1).data;
+                return blue > red + 60;
+            };
+            return codeMap.known.map((points) => points.filter(isBlue).length);
+        }"""
+    )
+    assert np.argmax(blue) == guess and blue[guess] > 50 and np.median(blue) < 20
+
+
 def test_ink_at_the_edge_is_not_erased(page, site):
     page.goto(f"{site}/{PLAYGROUND}")
     draw(page, [(0.02, 0.03), (0.97, 0.03), (0.4, 0.98)])
