@@ -59,7 +59,7 @@ osr.Scatter = class {
 
   /* As wide as the page allows. */
   resize() {
-    this.width = Math.min(560, this.root.clientWidth);
+    this.width = Math.min(560, this.root.clientWidth) || 560; // no width at all: it is not seen now
     this.height = Math.round(0.68 * this.width);
     this.across = this.width - this.left - this.edge;
     this.down = this.height - this.bottom - this.edge;

@@ -1365,6 +1365,20 @@ def test_a_dark_page_prints_its_light_figures(page, site):
 
 
 @pytest.mark.parametrize("name", [PLAYGROUND, SPACE, SCORE, CHAPTER, BEYOND, SERVICE])
+def test_where_there_is_no_room_nothing_fails(page, site, name):
+    page.goto(f"{site}/{name}", wait_until="networkidle")
+    for shown in ("none", ""):
+        page.evaluate("(shown) => { document.querySelector('article').style.display = shown; }", shown)
+        page.evaluate("dispatchEvent(new Event('resize'))")
+        painted(page)
+    boards = page.locator("[id^=osr-] canvas").all()
+    assert boards or name == BEYOND
+    for board in boards:
+        if board.is_visible():
+            assert min(board.evaluate("(board) => [board.width, board.height]")) > 10
+
+
+@pytest.mark.parametrize("name", [PLAYGROUND, SPACE, SCORE, CHAPTER, BEYOND, SERVICE])
 def test_a_finger_finds_every_control(browser, site, name):
     phone = browser.new_context(viewport=PHONE, has_touch=True, is_mobile=True)
     page = phone.new_page()
